@@ -1,0 +1,64 @@
+// The metric model: prom-client's objects in one Registry, made from Family declarations. Whoever knows prom-client can
+// add a collector; big families (series tables) register themselves here too and bring their own rendering.
+
+import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client'
+import type { CounterFamily, Family, GaugeFamily, HistogramFamily } from './family.ts'
+
+export class Metrics {
+  readonly registry = new Registry()
+
+  /** A counter that its owner increments. Initialise known label sets with `inc(labels, 0)`. */
+  counter<Label extends string>(family: CounterFamily<Label>): Counter<Label> {
+    return new Counter({ ...named(family), registers: [this.registry] })
+  }
+
+  gauge<Label extends string>(family: GaugeFamily<Label>): Gauge<Label> {
+    return new Gauge({ ...named(family), registers: [this.registry] })
+  }
+
+  histogram<Label extends string>(family: HistogramFamily<Label>): Histogram<Label> {
+    return new Histogram({ ...named(family), buckets: [...family.buckets], registers: [this.registry] })
+  }
+
+  /** A number that is read from elsewhere (the kernel, a document) rather than counted here; absent until it is set. */
+  reading<Label extends string>(family: CounterFamily<Label> | GaugeFamily<Label>): Reading<Label> {
+    return new Reading(family.kind === 'counter' ? this.counter(family) : this.gauge(family))
+  }
+
+  /** Adds a metric object of our own: anything with prom-client's `name`, `help`, `type` and `get()`. */
+  add(metric: { readonly name: string }): void {
+    // prom-client types its registry by its own classes, and asks them only for name, type, help and get().
+    this.registry.registerMetric(metric as unknown as Metric<string>)
+  }
+}
+
+/**
+ * The latest value of each label set, replaced rather than accumulated. `clear()` makes every series vanish, which is how
+ * a number that cannot be read is left out instead of being exported as 0.
+ */
+export class Reading<Label extends string> {
+  readonly #metric: Counter<string> | Gauge<string>
+
+  constructor(metric: Counter<Label> | Gauge<Label>) {
+    this.#metric = metric as Counter<string> | Gauge<string>
+    this.clear()
+  }
+
+  clear(): void {
+    this.#metric.reset()
+    // prom-client exposes 0 for a metric without labels from birth; an unread number must be absent instead.
+    this.#metric.remove({})
+  }
+
+  /** Sets the value of one label set. Counters are given their running total; NaN and undefined are ignored. */
+  set(labels: Readonly<Record<Label, string>>, value: number | undefined): void {
+    if (value === undefined || Number.isNaN(value)) return
+    if (this.#metric instanceof Gauge) return this.#metric.set(labels, value)
+    this.#metric.remove(labels)
+    this.#metric.inc(labels, value)
+  }
+}
+
+function named<Label extends string>(family: Family<Label>): { name: string; help: string; labelNames: Label[] } {
+  return { name: family.name, help: family.help, labelNames: [...family.labels] }
+}
