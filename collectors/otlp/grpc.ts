@@ -172,11 +172,16 @@ class Calls {
       else if (!share.hold(length)) this.#refuse(call, BUSY)
     })
     stream.on('end', () => {
-      // A reset ends the data too; that is not the end of a request.
-      if (call.over || stream.closed) return
-      if (length === 0) this.#refuse(call, malformed('no message'))
-      else if (length !== expected) this.#refuse(call, malformed('a message that is cut off'))
-      else this.#whole(call, signal, gzip, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length))
+      if (call.over) return
+      if (length > 0 && length === expected) {
+        this.#whole(call, signal, gzip, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length))
+        return
+      }
+      // A reset ends the data too, and is not the client's mistake; it is known a moment later.
+      const what = length === 0 ? 'no message' : 'a message that is cut off'
+      this.#clock.sleep(SETTLE_MS, NEVER).then(() => {
+        if (!stream.aborted) this.#refuse(call, malformed(what))
+      })
     })
   }
 
@@ -232,12 +237,14 @@ class Calls {
   /** Sends an answer that is headers only, and ends the call even if the client is still sending. */
   #answer(stream: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
     stream.removeAllListeners('data')
-    if (stream.destroyed) return
-    stream.respond(headers, { endStream: true })
-    if (stream.readableEnded) return
     stream.resume()
-    // NO_ERROR asks the client to stop sending, and leaves it the answer.
-    stream.close(NO_ERROR)
+    // Not from inside a 'data' event: Node would then stop reading the whole connection.
+    setImmediate(() => {
+      if (stream.destroyed) return
+      stream.respond(headers, { endStream: true })
+      // NO_ERROR asks the client to stop sending, and leaves it the answer.
+      if (!stream.readableEnded) stream.close(NO_ERROR)
+    })
   }
 
   /** The client went away before its request was whole. */
@@ -254,6 +261,8 @@ class Calls {
 }
 
 const SWEEP_MS = 500
+const SETTLE_MS = 20
+const NEVER = new AbortController().signal
 const PREFIX = 5
 const NO_ERROR = 0
 const LONGEST_MESSAGE = 1024
