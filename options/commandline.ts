@@ -34,28 +34,30 @@ export interface CommandLine {
 /** Reads the arguments after the program's name. What is wrong with the options' values is found later, by read(). */
 export function parseCommandLine(args: readonly string[], names: Names): CommandLine {
   const end = args.indexOf('--')
-  const own = end < 0 ? args : args.slice(0, end)
   const application = end < 0 ? [] : args.slice(end + 1)
-  const line = new Line(own, names)
+  const line = new Line(end < 0 ? args : args.slice(0, end), names)
   line.parse()
-  const { command = '', problems } = line
-  if (command === 'run' && application.length === 0)
-    problems.add('flag', 'run: needs a command after "--", as in: pillion run -- node server.js')
-  if (command !== 'run' && end >= 0)
-    problems.add('flag', `--: only run takes a command, as in: pillion run -- ${application[0] ?? 'node server.js'}`)
-  if (line.json && command !== 'metrics' && command !== 'version')
-    problems.add('flag', '--json: only metrics and version can print JSON')
-  return { command, json: line.json, config: line.config, flags: line.flags, application, problems: problems.list }
+  const { json, config, flags, problems } = line
+  const command = line.command()
+  if (command !== undefined) {
+    const wrong = (text: string): void => problems.add('flag', text)
+    if (json && command !== 'metrics' && command !== 'version') wrong('--json: only metrics and version can print JSON')
+    if (command === 'run' && application.length === 0 && !line.surplus)
+      wrong('run: needs a command after "--", as in: pillion run -- node server.js')
+    if (command !== 'run' && end >= 0)
+      wrong(`--: only run takes a command, as in: pillion run -- ${application[0] ?? 'node server.js'}`)
+  }
+  return { command: command ?? '', json, config, flags, application, problems: problems.list }
 }
 
 class Line {
-  command: Command | undefined
   config: string | undefined
   json = false
   readonly flags: Flag[] = []
   readonly problems = new Problems()
   readonly #args: readonly string[]
   readonly #names: Names
+  readonly #words: string[] = []
   #at = 0
 
   constructor(args: readonly string[], names: Names) {
@@ -63,27 +65,38 @@ class Line {
     this.#names = names
   }
 
+  get surplus(): boolean {
+    return this.#words.length > 1
+  }
+
   parse(): void {
     while (this.#at < this.#args.length) {
       const argument = this.#args[this.#at++]!
-      if (argument === '-h' || argument === '--help') this.command = 'help'
-      else if (argument === '--version') this.command ??= 'version'
+      if (argument === '-h' || argument === '--help') this.#words.unshift('help')
+      else if (argument === '--version') this.#words.unshift('version')
       else if (argument === '--json') this.json = true
       else if (argument.startsWith('-')) this.#flag(argument)
-      else this.#word(argument)
+      else this.#words.push(argument)
     }
   }
 
-  #word(word: string): void {
-    if (this.command === undefined && word !== '' && Object.hasOwn(COMMANDS, word))
-      this.command = word as Command // a key
-    else if (this.command === undefined) {
-      const near = suggestion(nearest(word, Object.keys(COMMANDS)))
-      this.problems.add('flag', `${word}: unknown command${near || '; see pillion help for those there are'}`)
-      this.command = ''
-    } else if (this.command === 'run')
-      this.problems.add('flag', `${word}: the command comes after "--", as in: pillion run -- ${word}`)
-    else if (this.command !== 'help') this.problems.add('flag', `${word}: unexpected; options begin with --`)
+  /** The command, or undefined for one that does not exist. */
+  command(): Command | undefined {
+    const [word = '', ...surplus] = this.#words
+    // An empty word on the command line (an unset variable in quotes) is not the command without a name.
+    if (!Object.hasOwn(COMMANDS, word) || (word === '' && this.#words.length > 0)) {
+      const near = suggestion(nearest(word, Object.keys(COMMANDS).filter(Boolean)))
+      this.problems.add('flag', `${word || '""'}: unknown command${near || '; see pillion help for those there are'}`)
+      return undefined
+    }
+    for (const each of word === 'help' ? [] : surplus.slice(0, 1)) {
+      const hint =
+        word === 'run'
+          ? `the command comes after "--", as in: pillion run -- ${each}`
+          : 'unexpected; options begin with --'
+      this.problems.add('flag', `${each}: ${hint}`)
+    }
+    return word as Command // hasOwn has just said so
   }
 
   #flag(argument: string): void {
@@ -95,7 +108,7 @@ class Line {
     const negated = name.startsWith('no-') ? this.#names.flag(name.slice(3)) : undefined
     if (name === 'config' || name === 'config.file') this.#config(written, attached)
     else if (found) {
-      const value = attached ?? (isSwitch(found.leaf) ? 'true' : this.#next())
+      const value = attached ?? (isSwitch(found.leaf) ? this.#truth() : this.#next())
       if (value !== undefined) this.flags.push({ written, ...found, value })
       else this.problems.add('flag', `${written}: needs a value: ${written}=… (${found.leaf.expects})`)
     } else if (negated && isSwitch(negated.leaf)) {
@@ -115,6 +128,12 @@ class Line {
     else this.config = value
   }
 
+  /** A bare switch is true; "true" or "false" after it can be nothing but its value. */
+  #truth(): string {
+    const next = this.#args[this.#at]
+    return next === 'true' || next === 'false' ? this.#next()! : 'true'
+  }
+
   /** The argument after this one, unless it is a flag itself; a value that begins with "-" is written with "=". */
   #next(): string | undefined {
     const next = this.#args[this.#at]
@@ -128,7 +147,7 @@ class Line {
     const below = paths.filter(path => flagOf(path).startsWith(`--${name}.`)).slice(0, 3)
     if (name && below.length) return `; it is a group of options, such as ${below.map(flagOf).join(', ')}`
     // Items are offered with the index that was written.
-    const index = /\.(\d{1,3})\./.exec(name)?.[1] ?? '0'
+    const index = /\.(0|[1-9]\d{0,2})\./.exec(name)?.[1] ?? '0'
     const flags = paths.map(path => flagOf(path.replace('[]', `[${index}]`)).slice(2))
     const near = nearest(name, [...flags, 'config', 'help', 'version', 'json'])
     return suggestion(near.map(each => `--${each}`)) || '; see pillion help for those there are'

@@ -35,6 +35,7 @@ function meant(name: string, names: Names): string {
 // For each Service of a namespace Kubernetes sets such variables in every pod, so a Service named "pillion" or
 // "pillion-web" must not stop us: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 function fromKubernetes(name: string, value: string | undefined): boolean {
-  if (name.endsWith('_PORT')) return /^(?:tcp|udp|sctp):\/\//.test(value ?? '')
-  return /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PORT|PROTO|ADDR))?)$/.test(name)
+  if (/_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PORT|PROTO|ADDR))?)$/.test(name))
+    return true
+  return name.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(value ?? '')
 }

@@ -36,10 +36,13 @@ export async function openFile(name: string): Promise<Opened> {
 /** The text of the bytes, without a byte order mark. */
 export function decode(name: string, bytes: Uint8Array): ConfigFile | { readonly problem: string } {
   if (bytes.length > MOST_BYTES) return { problem: `${name}: is larger than 1 MiB; a configuration is a few kilobytes` }
+  const notText = { problem: `${name}: is not UTF-8 text; save it in the encoding UTF-8` }
+  // UTF-16 without a byte order mark is valid UTF-8, with a NUL beside each letter.
+  if (bytes.includes(0)) return notText
   try {
     return { name, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
   } catch {
-    return { problem: `${name}: is not UTF-8 text; save it in the encoding UTF-8` }
+    return notText
   }
 }
 

@@ -150,7 +150,8 @@ export function duration(
   const rest = { default: milliseconds(more.default), ...(more.otel ? { otel: more.otel } : {}) }
   const kind = scalar<number>(about, expects, { type: 'string', pattern: DURATION.source }, rest, value => {
     const ms = typeof value === 'string' ? milliseconds(value) : Number.NaN
-    if (!(ms >= min && ms <= max)) throw new Error(`must be ${expects}, not ${shown(value)}`)
+    const unit = /^\d+$/.test(String(value)) ? `; add a unit, as in ${value}s` : ''
+    if (!(ms >= min && ms <= max)) throw new Error(`must be ${expects}, not ${shown(value)}${unit}`)
     return ms
   }) as Kind<number>
   return { ...kind, write: writeDuration }

@@ -59,20 +59,28 @@ interface Line {
 function leaf(name: string, kind: Leaf, value: unknown): string {
   const plain = written(kind, value)
   if (plain === undefined) return `# ${name}: not set`
-  if (isSecret(kind)) return `${name}: "[redacted]"`
-  return `${name}: ${Array.isArray(plain) ? `[${plain.map(each => scalar(each)).join(', ')}]` : scalar(plain as Scalar)}` // not a list
+  const shown = (each: Scalar): string => (isSecret(kind) ? '"[redacted]"' : scalar(each))
+  return `${name}: ${typeof plain === 'object' ? `[${plain.map(shown).join(', ')}]` : shown(plain)}`
 }
 
 /** A JSON text is a YAML one too; only what no reader could take for anything else goes without quotes. */
 function scalar(value: Scalar): string {
   if (typeof value !== 'string') return String(value)
   const visible = withoutSecrets(value).replaceAll(/\$(?=[${])/g, '$$$$')
-  return BARE.test(visible) && !RESERVED.test(visible) ? visible : JSON.stringify(visible)
+  return BARE.test(visible) && !RESERVED.test(visible) ? visible : quoted(visible)
+}
+
+function quoted(text: string): string {
+  // JSON leaves some characters as they are that a terminal obeys or YAML takes for a line's end.
+  return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu, each =>
+    Array.from({ length: each.length }, (_, i) => `\\u${each.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
+  )
 }
 
 const BARE = /^[A-Za-z0-9_./][A-Za-z0-9_./:-]*$/
-// Null, booleans, numbers and what YAML 1.1 made of y and no; a colon at the end makes a key.
-const RESERVED = /^(?:null|true|false|yes|no|on|y|n|[-.\d][\d.eExXoOa-fA-F_:]*|\.inf|\.nan)$|:$/i
+// What YAML 1.2 or 1.1 takes for null, a boolean, a number, a time or a date; and a colon at the end makes a key.
+const RESERVED =
+  /^(?:null|true|false|yes|no|on|y|n|[.\d][\d._]*(?:e[-+]?\d+)?|0[xob][\da-f_]+|\d+(?::\d+)+|\d{4}-\d.*|\.inf|\.nan)$|:$/i
 
 /** A URL's userinfo and query are where tokens are put. */
 export function withoutSecrets(text: string): string {

@@ -32,7 +32,7 @@ const MESSAGES: Readonly<Record<ErrorCode, string>> = {
   MULTIPLE_ANCHORS: ALIAS,
   MULTIPLE_DOCS: 'a second document begins; one file is one configuration, so remove "---" and what follows',
   MULTIPLE_TAGS: TAG,
-  NON_STRING_KEY: 'must be the name of an option, not a list or a table',
+  NON_STRING_KEY: 'must be the name of an option, not a list, a table or an alias',
   RESOURCE_EXHAUSTION: 'is nested too deeply',
   TAB_AS_INDENT: 'a tab in the indentation; use spaces',
   TAG_RESOLVE_FAILED: TAG,

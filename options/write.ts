@@ -1,19 +1,20 @@
 // A value back as it would be written, for documents and print-config.
 
-import { isList } from './kinds.ts'
+import { isList, type Kind } from './kinds.ts'
 import type { Leaf } from './names.ts'
 
 export type Scalar = string | number | boolean
 
 /** What stands in YAML for the value; undefined is an option that is not set and has no default. */
 export function written(leaf: Leaf, value: unknown): Scalar | readonly Scalar[] | undefined {
-  if (isList(leaf)) return Array.isArray(value) ? value.map(each => scalar(leaf.item as Leaf, each)) : []
+  if (isList(leaf)) return Array.isArray(value) ? value.map(each => scalar(leaf.item as Kind<unknown>, each)) : [] // a leaf's items are scalars
   if (value === undefined && !leaf.write) return undefined
   return scalar(leaf, value)
 }
 
-/** The default as one text: "10s", "a, b", or nothing. */
+/** The default as one text: "10s", "a, b", or nothing; nothing too for a secret. */
 export function defaultText(leaf: Leaf): string {
+  if (isSecret(leaf)) return ''
   const value = written(leaf, leaf.default)
   return value === undefined ? '' : [value].flat().join(', ')
 }
@@ -22,6 +23,6 @@ export function isSecret(leaf: Leaf): boolean {
   return Boolean(leaf.secret || (isList(leaf) && 'secret' in leaf.item && leaf.item.secret))
 }
 
-function scalar(leaf: Leaf, value: unknown): Scalar {
-  return leaf.write ? leaf.write(value) : (value as Scalar) // kinds whose values are no scalars have a write()
+function scalar(kind: Kind<unknown>, value: unknown): Scalar {
+  return kind.write ? kind.write(value) : (value as Scalar) // kinds whose values are no scalars have a write()
 }

@@ -84,7 +84,8 @@ class Walk {
     if (this.#yaml.isMap(node)) this.#pairs(node, at, section, path)
     else {
       const some = Object.keys(section.fields).slice(0, 3).join(', ')
-      const hint = this.#yaml.isScalar(node) ? '; is a space missing after a colon?' : ''
+      const colon = this.#yaml.isScalar(node) && /^[\w.]+:(?!\/\/)\S/.test(String(node.value))
+      const hint = colon ? '; put a space after the colon' : ''
       this.#add(at, `${path && `${path}: `}must be a table (${some}, …), not ${this.#what(node)}${hint}`)
     }
   }
@@ -111,8 +112,10 @@ class Walk {
     if (!this.#written(node, at, path)) return
     if (this.#yaml.isSeq(node)) this.#items(node, at, list, path)
     else {
-      const hint = this.#empty(node) ? '; write [] for an empty one' : '; write each item on its own line after "- "'
-      this.#add(at, `${path}: must be ${list.expects}, not ${this.#what(node)}${hint}`)
+      const message = this.#empty(node)
+        ? 'is empty; write [] for an empty list, or remove the line'
+        : `must be a list, not ${this.#what(node)}; write each item on a line of its own after "- "`
+      this.#add(at, `${path}: ${message}`)
     }
   }
 
@@ -141,9 +144,8 @@ class Walk {
     const { value, source = String(value) } = node
     if (typeof value !== 'string') {
       const parsed = parseOne(leaf, value)
-      return parsed.ok && (typeof value !== 'number' || PLAIN_NUMBER.test(source))
-        ? parsed
-        : fail(unquoted(leaf, parsed, source))
+      if (parsed.ok && (typeof value !== 'number' || PLAIN_NUMBER.test(source))) return parsed
+      return fail(unquoted(leaf, parsed, source))
     }
     const text = expand(value, this.#reader.environment)
     if (!text.ok) return fail(text.message)
@@ -167,8 +169,9 @@ class Walk {
 
   #meant(name: string, section: Section<Fields>, path: string): string {
     const full = path ? `${path}.${name}` : name
-    if (name.includes('.') && this.#reader.names.flag(full))
-      return `; names are nested in the file: write ${name.replaceAll('.', ': ')}: on lines below one another`
+    const dot = name.lastIndexOf('.')
+    if (dot > 0 && this.#reader.names.flag(full))
+      return `; names are nested in the file: write ${name.slice(dot + 1)} indented below ${name.slice(0, dot)}`
     const known = Object.keys(section.fields)
     const near = nearest(name, known)
     if (near.length) return suggestion(near)
@@ -209,8 +212,9 @@ const PLAIN_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/
 function unquoted(leaf: Leaf, parsed: Parsed, source: string): string {
   const seen = leaf.secret ? '' : `, not ${source.slice(0, 60)}`
   if (parsed.ok) return `must be a number in plain decimal digits${seen}`
-  const hint = parseOne(leaf, source).ok ? '; put it in quotes' : ''
-  return `must be ${leaf.expects}${seen}${hint}`
+  if (parseOne(leaf, source).ok) return `must be ${leaf.expects}${seen}; put it in quotes`
+  // The message of the kind may say more, but quotes what the parser made of the number.
+  return String(Number(source)) === source ? parsed.message : `must be ${leaf.expects}${seen}`
 }
 
 function hideDefaults(text: string): string {
