@@ -74,6 +74,6 @@ export function world(proc: string, app: Partial<Application> = {}): World {
 
 /** One scrape of everything in the host's registry, as text. */
 export async function scraped({ metrics }: Host, sources: readonly Source[] = [], accept?: string): Promise<string> {
-  const { chunks } = await new Scrape(metrics, sources).scrape(accept, 5000)
+  const { chunks } = await new Scrape(metrics, sources).scrape(accept, AbortSignal.timeout(5000))
   return Buffer.concat(chunks).toString()
 }
