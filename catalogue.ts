@@ -32,12 +32,17 @@ export function metricsJson(parts: Parts): string {
   return `${JSON.stringify(all, null, 2)}\n`
 }
 
-/** The README's table: what each part brings, and how many metrics. */
+/** The README's table: what each part brings, and how many metrics. Padded as the formatter would, since it reads the README. */
 export function partsTable(parts: Parts): string {
   const rows = Object.entries(parts).map(([name, { about, families }]) =>
-    row([`[${name}](docs/metrics.md#${name})`, about, String(families.length)]),
+    [`[${name}](docs/metrics.md#${name})`, about, String(families.length)].map(cell),
   )
-  return ['| part | what it brings | metrics |', '|---|---|---|', ...rows].join('\n')
+  const all = [['part', 'what it brings', 'metrics'], ...rows]
+  const widths = [0, 1, 2].map(column => Math.max(...all.map(cells => [...(cells[column] ?? '')].length)))
+  const [head, ...body] = all.map(
+    cells => `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`,
+  )
+  return [head, `| ${widths.map(width => '-'.repeat(width)).join(' | ')} |`, ...body].join('\n')
 }
 
 const INTRODUCTION = `# Metrics
@@ -49,5 +54,9 @@ and ratios; counters end in \`_total\`. A histogram is exposed as \`_bucket\`, \
 never 0.`
 
 function row(cells: readonly string[]): string {
-  return `| ${cells.map(cell => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`
+  return `| ${cells.map(cell).join(' | ')} |`
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 }
