@@ -48,7 +48,12 @@ function sections(section: Section<Fields>, path: string): string[] {
 function row(path: string, leaf: Leaf): string {
   const value = defaultText(leaf)
   const fallback = [leaf.otel && `\`${leaf.otel}\``, value && `\`${value}\``].filter(Boolean).join(', else ')
-  const what = `${leaf.about} *${leaf.expects}*${isSecret(leaf) ? ', never printed' : ''}`
-  const cells = [`\`${path}\``, `\`${variableOf(path)}\``, fallback || '–', what]
-  return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  const what = `${plain(leaf.about)} *${plain(leaf.expects)}*${isSecret(leaf) ? ', never printed' : ''}`
+  const cells = [`\`${path}\``, `\`${variableOf(path)}\``, fallback.replaceAll('|', '\\|') || '–', what]
+  return `| ${cells.join(' | ')} |`
+}
+
+/** Stars and pipes mean something in a table of Markdown; inside `code` only pipes do. */
+function plain(text: string): string {
+  return text.replaceAll(/`[^`]*`|\*/g, part => (part === '*' ? '\\*' : part)).replaceAll('|', '\\|')
 }

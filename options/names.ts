@@ -27,10 +27,11 @@ export function isSwitch(leaf: Leaf): boolean {
   return leaf.json['type'] === 'boolean'
 }
 
-/** The fields that a table below this field has, if it is a section or a list of sections. */
+/** The table below this field, if it is a section or a list of tables; what is said about a list stands before its item's. */
 export function tableOf(field: Field): Section<Fields> | undefined {
   if (isSection(field)) return field
-  return isList(field) && isSection(field.item) ? field.item : undefined
+  if (!isList(field) || !isSection(field.item)) return undefined
+  return { ...field.item, about: `${field.about} ${field.item.about}` }
 }
 
 /** Looks options up by flag and by variable. */

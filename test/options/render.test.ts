@@ -100,7 +100,7 @@ t.test('docs/options.md has a table for each section', async t => {
   const markdown = optionsMarkdown(schema)
   t.match(markdown, '## app\n\nThe application.\n\n| option | environment | default | what |\n|---|---|---|---|\n')
   t.match(markdown, '| `app.name` | `PILLION_APP_NAME` | `OTEL_SERVICE_NAME` | Its name. *a text* |')
-  t.match(markdown, '### health.probes[]\n\nOne probe.\n\n')
+  t.match(markdown, '### health.probes[]\n\nThe probes. One probe.\n\n')
   t.match(
     markdown,
     '| `health.probes[].interval` | `PILLION_HEALTH_PROBES_0_INTERVAL` | `10s` | How often. *a duration such as 10s (at least 1s)* |',
@@ -114,6 +114,11 @@ t.test('docs/options.md has a table for each section', async t => {
 
 const python = spawnSync('python3', ['-c', 'import jsonschema; jsonschema.Draft202012Validator'])
 const skip = python.status === 0 ? false : 'needs a validator: apt-get install python3-jsonschema'
+
+t.test('what means something to Markdown is escaped in it', async t => {
+  const odd = section('', { hosts: text('Names ("*.a", `*|`).', { default: 'a|b' }) })
+  t.match(optionsMarkdown(odd), '| `a\\|b` | Names ("\\*.a", `*\\|`). *a text* |')
+})
 
 t.test('a validator of JSON Schema takes what we take and refuses what we refuse', { skip }, async t => {
   const good = (name: string): unknown => parse(readFileSync(join(GOOD, name), 'utf8'))
