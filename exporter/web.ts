@@ -2,7 +2,7 @@
 // collector: what it shows comes through `Deps`.
 
 import { duration, list, listen, section, text, type Values } from '../options/kinds.ts'
-import type { Metrics } from './metrics.ts'
+import type { Exposition, Metrics } from './metrics.ts'
 import { refusedRequests } from './web/refusals.ts'
 import { serve } from './web/server.ts'
 import type { Status } from './web/status.ts'
@@ -13,7 +13,7 @@ const options = section('The web door: /metrics, /-/healthy, /-/ready, the page 
   listen: listen('Where the web door listens.', { default: '127.0.0.1:19464' }),
   allowed_hosts: list(
     'Names, besides localhost and IP addresses, that a request may call this host by ("shop", "*.example.com", "*"); others are refused, which stops DNS rebinding.',
-    text('A host name.', { default: '' }),
+    text('A host name.'),
   ),
   token_file: text(
     'A file with a bearer token. With it, other hosts reach everything and need it for all but /-/healthy and /-/ready; without it, they reach only /metrics and /-/….',
@@ -29,10 +29,11 @@ export type WebOptions = Values<typeof options>
 /** What the door needs from the rest of the house. */
 export interface Deps {
   /**
-   * One scrape in the format that `accept` negotiates. Concurrent calls should share one collection; answers that share
-   * the same `chunks` array are compressed once. It should end soon after `signal` aborts.
+   * One scrape in the format that `accept` negotiates; `signal` aborts at its deadline, and what has been gathered by
+   * then should follow soon. Concurrent calls should share one collection; answers that share the same `chunks` array
+   * are compressed once.
    */
-  scrape(accept: string | undefined, limits: { readonly signal: AbortSignal }): Promise<Scrape>
+  scrape(accept: string | undefined, signal: AbortSignal): Promise<Exposition>
   /** What is known now, for the page and /api/status. */
   status(): Status
   /** Whether the sidecar does its work; `why` completes "not ready: …". */
@@ -42,12 +43,6 @@ export interface Deps {
   readonly log: Log
   readonly clock: Clock
   readonly metrics: Metrics
-}
-
-export interface Scrape {
-  readonly contentType: string
-  /** The body; never changed once given. */
-  readonly chunks: readonly Buffer[]
 }
 
 export interface Log {

@@ -5,13 +5,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
-import type { Deps, Scrape } from '../web.ts'
+import type { Exposition } from '../metrics.ts'
+import type { Deps } from '../web.ts'
 import { begin, say } from './answer.ts'
 
 /** Scrapes that may wait for their text at a time; they share one collection, so more would only hold sockets. */
 const PARALLEL = 4
 /** Bodies that readers have not taken yet, all together: two scrapes of 100 000 series, uncompressed. */
 const WAITING_BYTES = 32 * 1024 * 1024
+/** After the deadline, what has been gathered may still be written. */
+const RENDERING_MS = 500
 /** Below this, gzip saves less than its own round trip costs. */
 const GZIP_FROM_BYTES = 1024
 
@@ -63,41 +66,38 @@ export class Scrapes {
     writable.uncork()
   }
 
-  /** The text of a scrape; undefined when the failure has been answered, or nobody is there any more. */
-  async #scrape(request: IncomingMessage, response: ServerResponse, ms: number): Promise<Scrape | undefined> {
-    const over = new AbortController()
-    const left = (): void => over.abort(new Error('the client has left'))
-    response.once('close', left)
-    const limit = new Promise<never>((_, reject) => {
-      over.signal.addEventListener('abort', () => reject(over.signal.reason), { once: true })
-    })
-    this.#deps.clock.sleep(ms, over.signal).then(
-      () => over.abort(new Error(`the scrape took longer than ${ms / 1000} s`)),
-      () => {},
-    )
+  /**
+   * The text of a scrape; undefined when the failure has been answered. The signal is the deadline alone: a scraper that
+   * leaves does not abort it, since others may share the collection.
+   */
+  async #scrape(request: IncomingMessage, response: ServerResponse, ms: number): Promise<Exposition | undefined> {
+    const deadline = new AbortController()
+    const ended = new AbortController()
+    const sleep = (ms: number): Promise<void> => this.#deps.clock.sleep(ms, ended.signal)
     // Counted until it really ends, even if we stop waiting for it: what runs is what is bounded.
     this.#running++
-    const scrape = this.#begin(request.headers.accept, over.signal).finally(() => this.#running--)
+    const scrape = this.#begin(request.headers.accept, deadline.signal).finally(() => this.#running--)
+    sleep(ms).then(
+      () => deadline.abort(new Error(`the scrape's ${ms / 1000} s are over`)),
+      () => {},
+    )
+    const overdue = sleep(ms + RENDERING_MS).then(() => {
+      throw deadline.signal.reason
+    })
     try {
-      return await Promise.race([scrape, limit])
+      return await Promise.race([scrape, overdue])
     } catch (error) {
-      if (response.destroyed) return undefined
       const why = error instanceof Error ? error.message : String(error)
-      const late = over.signal.aborted
       this.#deps.log.warn('a scrape failed', { error: why })
-      say(response, late ? 503 : 500, `cannot answer the scrape: ${why}${late ? '; raise scrape_timeout' : ''}`)
+      say(response, deadline.signal.aborted ? 503 : 500, `cannot answer the scrape: ${why}`)
       return undefined
     } finally {
-      response.off('close', left)
-      // Ends the sleep, and a scrape that lost the race.
-      over.abort()
-      limit.catch(() => {})
-      scrape.catch(() => {})
+      ended.abort()
     }
   }
 
-  async #begin(accept: string | undefined, signal: AbortSignal): Promise<Scrape> {
-    return this.#deps.scrape(accept, { signal })
+  async #begin(accept: string | undefined, signal: AbortSignal): Promise<Exposition> {
+    return this.#deps.scrape(accept, signal)
   }
 
   #pack(chunks: readonly Buffer[]): Promise<readonly Buffer[]> {

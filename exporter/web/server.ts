@@ -15,7 +15,7 @@ const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http')
 export const LIMITS = {
   headersMs: 10_000,
   requestMs: 30_000,
-  /** From the request to the last byte taken: a reader that does not read is cut off. */
+  /** For the last byte to be taken, after the time that a scrape may need: a reader that does not read is cut off. */
   responseMs: 30_000,
   /** How long answers under way may go on after the door closes. */
   closeMs: 1_000,
@@ -33,7 +33,7 @@ export async function serve(options: WebOptions, deps: Deps, limits: Limits = LI
       ? undefined
       : await (await import('./token.ts')).Token.open(options.token_file, deps.clock, deps.log)
   const door = new Door(deps, limits, {
-    rules: { allowedHosts: options.allowed_hosts.filter(host => host !== undefined), token },
+    rules: { allowedHosts: options.allowed_hosts, token },
     timeoutMs: options.scrape_timeout,
     refused,
   })
@@ -135,7 +135,7 @@ class Door implements Running {
       if (this.#closed) setImmediate(() => this.#server.closeIdleConnections())
     })
     response.on('error', () => {})
-    this.#deps.clock.sleep(this.#limits.responseMs, done.signal).then(
+    this.#deps.clock.sleep(this.#limits.responseMs + this.#behaviour.timeoutMs, done.signal).then(
       () => {
         this.#behaviour.refused('slow')
         socket?.destroy()
