@@ -7,6 +7,7 @@ import { type Found, GUESSED_TIMING, Guess, told } from './health/guess.ts'
 import { HEALTH_OPTIONS, type HealthOptions } from './health/options.ts'
 import { Prober, probe, type Question, type Surroundings } from './health/prober.ts'
 import { Series } from './health/series.ts'
+import type { Upstream } from './health/spans.ts'
 import { httpTarget, readProbes, type Setup } from './health/target.ts'
 import { type ProbeSpans, UNRECORDED } from './health/trace.ts'
 
@@ -24,6 +25,12 @@ export interface HealthExtras {
 
 interface HealthCollector extends Collector<HealthOptions> {
   start(options: HealthOptions, host: Host, extras?: HealthExtras): Running
+}
+
+/** Records the probes' spans upstream; the SDK is loaded here, so call it only when there is an upstream. The caller disposes. */
+export async function openProbeSpans(upstream: Upstream): Promise<ProbeSpans & AsyncDisposable> {
+  const { openSpans } = await import('./health/spans.ts')
+  return openSpans(upstream)
 }
 
 export const health: HealthCollector = {

@@ -1,6 +1,7 @@
 // Opens the connection of a probe: resolve, judge the address, connect, TLS. The address that was judged is the one
 // connected to, so a name that changes its mind between the two changes nothing.
 
+import type { X509Certificate } from 'node:crypto'
 import { lookup } from 'node:dns'
 import { once } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
@@ -116,26 +117,27 @@ async function secure(plain: Socket, tls: Tls, signal: AbortSignal, protocols: r
     return why.reason === 'timeout' || why.reason === 'reset' ? why : failed('tls', why.detail)
   }
   socket.on('error', () => {})
-  const expiry = firstExpiry(socket)
+  const certificate = socket.getPeerX509Certificate()
+  const expiry = firstExpiry(certificate)
   const seen = expiry === undefined ? {} : { notAfter: expiry }
-  const complaint = tls.verify ? untrusted(socket, tls.serverName) : undefined
+  const complaint = tls.verify ? untrusted(socket, certificate, tls.serverName) : undefined
   if (complaint === undefined) return { ok: true, socket, ...seen }
   socket.destroy()
   return { ...failed('tls', complaint), ...seen }
 }
 
-function untrusted(socket: TLSSocket, name: string): string | undefined {
+function untrusted(socket: TLSSocket, certificate: X509Certificate | undefined, name: string): string | undefined {
   if (!socket.authorized) return String(socket.authorizationError)
-  const { checkServerIdentity } = process.getBuiltinModule('node:tls')
-  return checkServerIdentity(name, socket.getPeerCertificate())?.message
+  if (!certificate) return 'no certificate'
+  return process.getBuiltinModule('node:tls').checkServerIdentity(name, certificate.toLegacyObject())?.message
 }
 
 // A chain of ten certificates is longer than any that works.
 const LONGEST_CHAIN = 10
 
-function firstExpiry(socket: TLSSocket): number | undefined {
+function firstExpiry(leaf: X509Certificate | undefined): number | undefined {
   let first: number | undefined
-  let certificate = socket.getPeerX509Certificate()
+  let certificate = leaf
   for (let n = 0; certificate && n < LONGEST_CHAIN; n++) {
     const seconds = certificate.validToDate.getTime() / 1000
     if (first === undefined || seconds < first) first = seconds

@@ -81,7 +81,7 @@ function listen(
   const chunks: Buffer[] = []
   let size = 0
   // An answer without a message may put its status into the headers ("trailers only").
-  let last: IncomingHttpHeaders = {}
+  let last: IncomingHttpHeaders | undefined
   stream.on('response', headers => {
     watch.enter('transfer')
     last = headers
@@ -97,7 +97,10 @@ function listen(
     if (size > RESPONSE_LIMIT) resolve(failed('too_large', `the answer is longer than ${RESPONSE_LIMIT} bytes`))
   })
   stream.on('error', lose)
-  stream.on('end', () => resolve(judge(last['grpc-status'], Buffer.concat(chunks))))
+  stream.on('end', () => {
+    if (last) resolve(judge(last['grpc-status'], Buffer.concat(chunks)))
+    else resolve(failed('reset', 'the stream was closed without an answer'))
+  })
   stream.on('close', () => resolve(failed('reset', 'the stream was closed')))
 }
 
@@ -144,8 +147,10 @@ function servingStatus(frame: Buffer): number | undefined {
     const tag = read()
     if (tag === 8) serving = read()
     else if (tag % 8 === 0) read()
-    else if (tag % 8 === 2) at += read()
-    else return undefined
+    else if (tag % 8 === 2) {
+      const length = read()
+      at += length
+    } else return undefined
     if (!(at <= frame.length) || Number.isNaN(serving)) return undefined
   }
   return serving

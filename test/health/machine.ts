@@ -4,12 +4,12 @@
 import { once } from 'node:events'
 import type { AddressInfo, Server } from 'node:net'
 import type { Application, Clock, Host } from '../../collectors/collector.ts'
+import { withDeadline } from '../../collectors/health/deadline.ts'
 import { PROBE_OPTIONS, type ProbeOptions } from '../../collectors/health/options.ts'
-import { readProbes } from '../../collectors/health/target.ts'
 import { probe } from '../../collectors/health/prober.ts'
 import type { Target } from '../../collectors/health/target.ts'
+import { readProbes } from '../../collectors/health/target.ts'
 import { UNRECORDED } from '../../collectors/health/trace.ts'
-import { withDeadline } from '../../collectors/health/deadline.ts'
 import type { Verdict } from '../../collectors/health/verdict.ts'
 import { Metrics } from '../../exporter/metrics.ts'
 
@@ -155,8 +155,9 @@ export async function value(
   name: string,
   labels: Readonly<Record<string, string>>,
 ): Promise<number | undefined> {
-  return (await values(host, name)).find(each => Object.entries(labels).every(([key, text]) => each.labels[key] === text))
-    ?.value
+  return (await values(host, name)).find(each =>
+    Object.entries(labels).every(([key, text]) => each.labels[key] === text),
+  )?.value
 }
 
 interface Sample {
