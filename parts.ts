@@ -1,9 +1,13 @@
 // The parts that the sidecar is made of. The option schema and the catalogue of metrics, and from these the command line,
 // the YAML keys, the variables and the documents, follow from the lists here.
 
+import { health } from './collectors/health.ts'
+import { otlp } from './collectors/otlp.ts'
+import { process } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
-import type { Family } from './exporter/metrics.ts'
+import { collectorDuration, collectorSuccess, type Family, series, seriesOverflow } from './exporter/metrics.ts'
+import { web } from './exporter/web.ts'
 import { app } from './options/app.ts'
 import { type Field, type Fields, type Section, section, type Values } from './options/kinds.ts'
 import { log } from './options/log.ts'
@@ -21,11 +25,23 @@ const shared = { app, log }
 
 /** One line for each part with options; the section has the part's name. */
 const configured = {
+  health,
+  process,
+  otlp,
   spans,
+  web,
+}
+
+/** What a scrape says about itself. */
+const metrics: Part = {
+  about: 'The exposition: which collectors answered, and how many series the tables hold.',
+  families: [collectorSuccess, collectorDuration, series, seriesOverflow],
+  options: undefined,
 }
 
 /** One line for each part without. */
 const fixed = {
+  metrics,
   self,
 }
 

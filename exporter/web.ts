@@ -35,7 +35,7 @@ export interface Deps {
    */
   scrape(accept: string | undefined, signal: AbortSignal): Promise<Exposition>
   /** What is known now, for the page and /api/status. */
-  status(): Status
+  status(): Status | Promise<Status>
   /** Whether the sidecar does its work; `why` completes "not ready: …". */
   ready(): { readonly ready: boolean; readonly why?: string }
   /** Takes the configuration anew; a rejection's message says what is wrong with it. */

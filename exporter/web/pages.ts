@@ -23,11 +23,11 @@ export function pages(deps: Pick<Deps, 'status' | 'log'>): Pages {
     response.set(SECURITY)
     next()
   })
-  app.get('/', (_request, response) => {
-    response.type('html').send(page(shown(deps.status())))
+  app.get('/', async (_request, response) => {
+    response.type('html').send(page(shown(await deps.status())))
   })
-  app.get('/api/status', (_request, response) => {
-    response.json(shown(deps.status()))
+  app.get('/api/status', async (_request, response) => {
+    response.json(shown(await deps.status()))
   })
   app.get('/style.css', (_request, response) => {
     response.type('css').set('Cache-Control', 'max-age=300').send(STYLE)
