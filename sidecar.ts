@@ -55,9 +55,17 @@ export async function ride(options: Options, command?: readonly string[]): Promi
   const ended = new AbortController()
   const announce = async (diverted?: string): Promise<void> => {
     await firstLook(sidecar, ended.signal)
-    const findings = [...sidecar.findings(), ...(diverted ? [{ part: 'otlp', level: 'warning' as const, text: diverted }] : [])]
+    const findings = [
+      ...sidecar.findings(),
+      ...(diverted ? [{ part: 'otlp', level: 'warning' as const, text: diverted }] : []),
+    ]
     const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
-    const application = { command, url: app.url === undefined ? undefined : shownUrl(app.url), pid: app.pid, port: app.port }
+    const application = {
+      command,
+      url: app.url === undefined ? undefined : shownUrl(app.url),
+      pid: app.pid,
+      port: app.port,
+    }
     write(`${banner({ ...about, application }, isatty(2)).join('\n')}\n`)
   }
   if (!command) {
@@ -134,7 +142,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
   const findings = parts.map(({ name, running }) => ({ name, findings: () => running.findings?.() ?? [] }))
   const door = opened.use(
     await web.start(options.web, {
-      scrape: (accept, { signal }) => scrape.scrape(accept, signal),
+      scrape: (accept, signal) => scrape.scrape(accept, signal),
       status: () =>
         status({
           version,

@@ -22,7 +22,9 @@ export interface Known {
 export async function status(known: Known): Promise<Status> {
   const { app, command, metrics } = known
   const read = (family: Family): Promise<readonly Sample[]> => samples(metrics, family)
-  const failed = new Set((await read(collectorSuccess)).filter(each => each.value === 0).map(each => each.labels['collector']))
+  const failed = new Set(
+    (await read(collectorSuccess)).filter(each => each.value === 0).map(each => each.labels['collector']),
+  )
   const facts = await factsByPart(read)
   return {
     version: known.version,
@@ -45,7 +47,7 @@ export async function status(known: Known): Promise<Status> {
 }
 
 interface Sample {
-  readonly labels: Readonly<Record<string, string | number>>
+  readonly labels: Readonly<Partial<Record<string, string | number>>>
   readonly value: number
 }
 
@@ -68,7 +70,10 @@ async function factsByPart(read: Read): Promise<Readonly<Record<string, Part['fa
       value: `${value === 1 ? 'up' : 'down'}, ${failuresOf(labels['probe'])} failures`,
     })),
     process: [
-      ...(await read(residentMemory)).map(({ value }) => ({ name: 'memory', value: `${(value / 2 ** 20).toFixed(0)} MiB` })),
+      ...(await read(residentMemory)).map(({ value }) => ({
+        name: 'memory',
+        value: `${(value / 2 ** 20).toFixed(0)} MiB`,
+      })),
       ...(await read(threads)).map(({ value }) => ({ name: 'threads', value })),
       ...(await read(restarts)).map(({ value }) => ({ name: 'restarts', value })),
     ],
