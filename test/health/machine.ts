@@ -108,7 +108,7 @@ export function testHost(clock: Clock = realClock): TestHost {
     clock,
     log: { info: line('info'), warn: line('warn'), error: line('error') },
     metrics: new Metrics(),
-    app: { url: undefined, child: undefined, pid: undefined, port: undefined },
+    app: { select: {}, url: undefined, child: undefined, pid: undefined, port: undefined },
     lines,
   }
 }
