@@ -3,9 +3,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 
 /** Generous, since the machine may be busy; nothing waits longer than its condition needs. */
 const DEADLINE_MS = 30_000
+
+/** What still runs when a test ends in the middle is killed with it. */
+const left = new Set<Child>()
+process.on('exit', () => {
+  for (const child of left) child.kill('SIGKILL')
+})
 
 export interface Ending {
   readonly code: number | null
@@ -31,12 +38,21 @@ export class Child implements AsyncDisposable {
     // 'close' rather than 'exit': by then everything it wrote has been read.
     this.ended = once(process, 'close').then(([code, signal]) => {
       this.#running = false
+      left.delete(this)
       return { code, signal }
     })
+    // A program that cannot be started says so in `start`; nobody waits for its end.
+    this.ended.catch(() => left.delete(this))
+    left.add(this)
   }
 
-  static async start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Child> {
-    const started = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  static async start(
+    command: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    cwd: string = tmpdir(),
+  ): Promise<Child> {
+    const started = spawn(command, args, { cwd, env: { ...plain(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     const child = new Child(started)
     await once(started, 'spawn')
     return child
@@ -78,6 +94,12 @@ export class Child implements AsyncDisposable {
     if (this.#running) this.kill('SIGKILL')
     await this.ended
   }
+}
+
+/** The environment without what the test runner, or the shell of whoever runs it, has set for other programs. */
+function plain(): NodeJS.ProcessEnv {
+  const foreign = /^(NODE_OPTIONS|NODE_V8_COVERAGE|_?TAP.*|OTEL_.*|PILLION_.*)$/
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
 }
 
 /** Polls until `read` gives something; its last error, or the condition's name, becomes the failure. */

@@ -14,8 +14,8 @@ export interface Shop extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-/** Starts the shop; its spans go to the OTLP/HTTP endpoint `otlp`. */
-export async function startShop(otlp: string): Promise<Shop> {
+/** Starts the shop, its front on `port`; its spans go to the OTLP/HTTP endpoint `otlp`. */
+export async function startShop(otlp: string, port = 0): Promise<Shop> {
   await using open = new AsyncDisposableStack()
   const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: otlp, OTEL_BSP_SCHEDULE_DELAY: '100' }
   const start = async (name: string, env: NodeJS.ProcessEnv) =>
@@ -29,7 +29,7 @@ export async function startShop(otlp: string): Promise<Shop> {
     )
   const [cart, payment] = await Promise.all([start('cart', {}), start('payment', {})])
   const [cartUrl, paymentUrl] = await Promise.all([address(cart), address(payment)])
-  const front = await start('shop', { CART_URL: cartUrl, PAYMENT_URL: paymentUrl })
+  const front = await start('shop', { PORT: String(port), CART_URL: cartUrl, PAYMENT_URL: paymentUrl })
   const url = await address(front)
   const all = open.move()
   return {
