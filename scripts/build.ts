@@ -1,7 +1,7 @@
 // `npm run build`: main.ts and what it imports become JavaScript in dist/, since Node does not strip types inside
 // node_modules. What tsc does not promise is checked: no import still ends in .ts, and the result runs.
 
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +12,12 @@ const MAIN = join(DIST, 'main.js')
 const SHEBANG = '#!/usr/bin/env node\n'
 
 rmSync(DIST, { recursive: true, force: true })
-execFileSync(join(ROOT, 'node_modules/.bin/tsc'), ['--project', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' })
+const tsc = join(ROOT, 'node_modules/.bin/tsc')
+const { status } = spawnSync(tsc, ['--project', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' })
+if (status !== 0) {
+  console.error('cannot build: mend what tsc says')
+  process.exit(1)
+}
 
 const files = globSync('**/*.js', { cwd: DIST })
 const kept = files.flatMap(file => unrewritten(join(DIST, file)).map(specifier => `${file}: ${specifier}`))

@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 
 /** Generous, since the machine may be busy; nothing waits longer than its condition needs. */
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 20_000
 
 /** What still runs when a test ends in the middle is killed with it. */
 const left = new Set<Child>()

@@ -104,7 +104,7 @@ t.test('an application that cannot be reached: down, with a reason, and the side
     async () => ((await ride.value('app_health_probe_failures_total')) ?? 0) > 0 || undefined,
   )
   t.equal(await ride.value('app_health_probe_success'), 0)
-  t.match(await ride.scrape(), /^app_health_probe_failures_total\{[^}]*reason="connection_refused"\} [1-9]/m)
+  t.match(await ride.scrape(), /^app_health_probe_failures_total\{[^}]*reason="refused"\} [1-9]/m)
   t.equal(await ride.value('app_process_up'), 0)
   t.ok(ride.child.running)
 })

@@ -62,8 +62,10 @@ export async function startSidecar(way: Way = {}): Promise<Ride> {
 
 /** Runs the sidecar with arguments that end it by themselves. */
 export async function runSidecar(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Child> {
-  const child = await Child.start(process.execPath, [MAIN, ...args], env)
+  await using open = new AsyncDisposableStack()
+  const child = open.use(await Child.start(process.execPath, [MAIN, ...args], env))
   await until(`the end of pillion ${args.join(' ')}`, () => !child.running || undefined)
+  open.move()
   return child
 }
 
