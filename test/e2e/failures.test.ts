@@ -51,7 +51,7 @@ for (const [option, other] of [
     const port = address !== null && typeof address === 'object' ? address.port : 0
     await using child = await runSidecar([`--${option}`, `127.0.0.1:${port}`, `--${other}`, '0'])
     t.equal((await child.ended).code, 69)
-    t.match(child.stderr, new RegExp(`${port}.*--${option}`, 's'))
+    t.match(child.stderr, new RegExp(`${port}.*${option}`, 's'))
   })
 
 t.test('run: a command that is not found: 127, and its name', async t => {

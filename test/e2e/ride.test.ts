@@ -48,12 +48,18 @@ for (const [encoding, more] of [
 t.test('attached to a shop by its URL: health, process and requests of all three services', async t => {
   // The sidecar comes first, as in a pod.
   const port = await freePort()
-  await using ride = await startSidecar({ flags: ['--app.url', `http://127.0.0.1:${port}`] })
+  const url = `http://127.0.0.1:${port}`
+  const probe = `{ name: front, url: ${url}/healthz, interval: 500ms }`
+  const folder = t.testdir({ 'pillion.yaml': `app: { url: ${url} }\nhealth: { probes: [${probe}] }\n` })
+  await using ride = await startSidecar({ flags: ['--config', `${folder}/pillion.yaml`] })
   await using shop = await startShop(ride.otlp, port)
 
   for (let n = 0; n < 20; n += 1) await fetch(`${shop.url}/checkout`, { method: 'POST' })
   await shop.payment.stop()
-  await until('the health of the shop', async () => ((await ride.value('app_health_up')) ?? 0) > 0 || undefined)
+  await until(
+    'the health of the shop',
+    async () => (await ride.value('app_health_up', { probe: 'front' })) || undefined,
+  )
 
   t.equal(await ride.value('app_process_up'), 1)
   t.ok(((await ride.value('app_process_cpu_seconds_total')) ?? 0) > 0)
@@ -86,7 +92,7 @@ t.test('run: the application finds the sidecar by itself, and ends it with its o
   await fetch(`${url}/items`)
   await until('the span', async () => calls(ride))
   t.equal(await calls(ride), 1)
-  t.equal(await ride.value('app_process_up'), 1)
+  await until('its process', async () => (await ride.value('app_process_up')) || undefined)
   t.same(await ride.child.stop(), { code: 0, signal: null }, 'SIGTERM is the application’s, which ends well')
 })
 
