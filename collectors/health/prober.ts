@@ -58,7 +58,13 @@ export class Prober {
 
   /** Resolves after `stop` aborts. */
   run(stop: AbortSignal): Promise<void> {
-    return schedule(this.#timing, () => this.turn(stop), this.#around.host.clock, stop)
+    const { clock, log } = this.#around.host
+    const turn = (): Promise<{ well: boolean }> =>
+      this.turn(stop).catch(error => {
+        log.error('cannot write down a probe', { probe: this.name, error })
+        return { well: false }
+      })
+    return schedule(this.#timing, turn, clock, stop)
   }
 
   /** One probe, from asking to having written down the verdict. */

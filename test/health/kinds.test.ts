@@ -1,6 +1,6 @@
 // TCP, TLS, gRPC and exec probes against real servers and programs; and the addresses that no probe may reach.
 
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttp2, createSecureServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
 import { createServer as createHttps } from 'node:https'
@@ -364,6 +364,33 @@ t.test('a URL that names a blocked address is an error of the configuration', as
   t.throws(() => target({ kind: 'grpc', address: '[fe80::1]:80' }), /must not be a link-local/)
   t.throws(() => target({ url: 'http://user:password@127.0.0.1/' }), /must not contain a user name or password/)
 })
+
+// A mount namespace of its own lets an unprivileged user answer for names.
+const namespaces = spawnSync('unshare', ['-rm', 'true']).status === 0
+
+t.test(
+  'a name that resolves to a blocked address is blocked when it does',
+  {
+    skip: namespaces ? false : 'needs unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1',
+  },
+  async t => {
+    const dir = mkdtempSync(join(tmpdir(), 'pillion-'))
+    t.teardown(() => rmSync(dir, { recursive: true }))
+    // The second name has two addresses: nobody listens on the first.
+    const hosts = '169.254.169.254 metadata.test\n127.0.0.1 both.test\n169.254.169.254 both.test\n127.0.0.1 good.test\n'
+    writeFileSync(join(dir, 'hosts'), hosts)
+    const port = await freePort()
+    const script = `
+    import { ask } from ${JSON.stringify(join(import.meta.dirname, 'machine.ts'))}
+    const reasons = []
+    for (const name of ['metadata.test', 'both.test', 'good.test'])
+      reasons.push((await ask({ url: 'http://' + name + ':${port}/' }, 5000)).reason)
+    console.log(reasons.join(' '))`
+    const command = `mount --bind ${dir}/hosts /etc/hosts && exec "$0" --input-type=module -e "$1"`
+    const { stdout, stderr } = spawnSync('unshare', ['-rm', 'sh', '-c', command, process.execPath, script])
+    t.equal(String(stdout).trim(), 'blocked blocked refused', String(stderr))
+  },
+)
 
 t.test('odd spellings of the loopback are the loopback', async t => {
   const server = createServer(socket => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'))
