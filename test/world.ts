@@ -68,7 +68,7 @@ export function world(proc: string, app: Partial<Application> = {}): World {
     metrics: new Metrics(),
     logged,
     log: { info: line('info'), warn: line('warn'), error: line('error') },
-    app: { url: undefined, child: undefined, pid: undefined, port: undefined, ...app },
+    app: { url: undefined, select: {}, child: undefined, pid: undefined, port: undefined, ...app },
   }
 }
 
