@@ -48,19 +48,17 @@ for (const [name, part] of Object.entries(parts))
 
 /** The whole sidecar on a machine with an empty /proc, beside nothing. */
 async function bare(flags: Readonly<Record<string, string>> = {}): Promise<Sidecar & { readonly proc: string }> {
-  const environment = { PILLION_WEB_LISTEN: '127.0.0.1:0', PILLION_OTLP_HTTP_LISTEN: '127.0.0.1:0', ...OFF, ...flags }
+  const environment = {
+    PILLION_WEB_LISTEN: '127.0.0.1:0',
+    PILLION_OTLP_HTTP_LISTEN: '127.0.0.1:0',
+    PILLION_OTLP_GRPC_LISTEN: '127.0.0.1:0',
+    ...flags,
+  }
   const reading = await readOptions({ environment })
   if (!reading.ok) throw new Error(reading.problems.map(problem => problem.text).join('\n'))
   const proc = mkdtempSync(join(tmpdir(), 'proc-'))
   t.teardown(() => rmSync(proc, { recursive: true, force: true }))
   return { ...(await startSidecar(reading.values, world(proc))), proc }
-}
-
-/** Options that exist only once their part does. */
-const OFF: Record<string, string> = {
-  ...('grpc' in (parts['otlp']?.options as { fields: object }).fields
-    ? { PILLION_OTLP_GRPC_LISTEN: '127.0.0.1:0' }
-    : {}),
 }
 
 t.test('beside nothing, on a machine where nothing can be read, every part starts, answers and ends', async t => {
