@@ -3,14 +3,20 @@
 //
 //   node bench/decode.ts [seconds per figure]
 
+import protobuf from 'protobufjs'
 import { Check } from '../collectors/otlp/check.ts'
 import { message } from '../collectors/otlp/schema.ts'
 import { SpanVisitor } from '../collectors/otlp/visit.ts'
 import type { SpanConsumer } from '../collectors/otlp.ts'
-import { decoder } from '../test/otlp/oracle.ts'
 import { bodies } from './bodies.ts'
 
 const seconds = Number(process.argv[2] ?? 1)
+
+const protos = new URL('../test/otlp/proto/', import.meta.url)
+const root = new protobuf.Root()
+root.resolvePath = (_, target) => new URL(target, protos).pathname
+root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto')
+const oracle = root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
 
 // What the request metrics ask for with two dimensions.
 let sum = 0
@@ -28,7 +34,6 @@ for (const spans of [512, 20]) {
   const check = new Check()
   const type = message('TracesRequest')
   const visitor = new SpanVisitor([consumer])
-  const oracle = decoder('traces')
   const visit = (body: Buffer) =>
     visitor.visit({ signal: 'traces', encoding: 'protobuf', bytes: body, items: spans }, body)
   const run = (name: string, work: (body: Buffer) => void): number => {
