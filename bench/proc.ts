@@ -155,7 +155,7 @@ async function serve(pid: number): Promise<void> {
   const running = await processCollector.start(OPTIONS, host(pid, metrics))
   const scrape = new Scrape(metrics, [{ name: 'process', collect: signal => running.collect?.(signal) }])
   const server = createServer(async (_, response) => {
-    const { chunks } = await scrape.scrape(undefined, 5000)
+    const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(5000))
     response.end(Buffer.concat(chunks))
   })
   server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port))

@@ -44,7 +44,7 @@ async function ride(
     running,
     async scrape() {
       await running.collect?.(new AbortController().signal)
-      const { chunks } = await scrape.scrape(undefined, 5000)
+      const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(5000))
       return Buffer.concat(chunks)
         .toString()
         .split('\n')

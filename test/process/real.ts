@@ -40,7 +40,7 @@ export async function ride(app: Partial<Application>, options: Partial<ProcessOp
     findings: () => running.findings?.() ?? [],
     async scrape() {
       await running.collect?.(new AbortController().signal)
-      const { chunks } = await scrape.scrape(undefined, 5000)
+      const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(5000))
       return Buffer.concat(chunks).toString()
     },
     async until(done) {
