@@ -34,8 +34,7 @@ function fault({ from, to }: Import): string | undefined {
   const house = /^((?:collectors|exporter)\/[^/]+)\//.exec(to)?.[1]
   // Tests and benches look into the rooms.
   const inside = /^(?:test|bench)\//.test(from) || from === `${house}.ts` || from.startsWith(`${house}/`)
-  if (house && !inside)
-    return `the house ${house} is entered by its door ${house}.ts`
+  if (house && !inside) return `the house ${house} is entered by its door ${house}.ts`
   return undefined
 }
 
