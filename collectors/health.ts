@@ -23,7 +23,7 @@ export interface HealthExtras {
   readonly version?: string
 }
 
-interface HealthCollector extends Collector<HealthOptions> {
+export interface HealthCollector extends Collector<HealthOptions> {
   start(options: HealthOptions, host: Host, extras?: HealthExtras): Running
 }
 
