@@ -1,6 +1,7 @@
 // What the sidecar may read of the application, told once for each file: by a log line, a finding and a gauge, with the
 // setting that would allow it. The rules are those of ptrace(2), "Ptrace access mode checking", and of file ownership.
 
+import { existsSync } from 'node:fs'
 import type { Finding, Log } from '../collector.ts'
 import { readText } from './file.ts'
 import { type Credentials, parseCredentials } from './parse.ts'
@@ -43,7 +44,7 @@ export class Access {
       if (this.#warnings.delete(file)) this.#log.info('process file is readable again', { file })
       return
     }
-    const text = `cannot read ${this.#proc}/${pid}/${file === 'cgroup' ? 'root/sys/fs/cgroup' : file} (${MEANING[file]}); ${advice(this.#proc, pid)}`
+    const text = this.#explain(file, pid)
     this.#warnings.set(file, text)
     this.#log.warn(text)
   }
@@ -52,6 +53,14 @@ export class Access {
   forget(): void {
     this.#readable.clear()
     this.#warnings.clear()
+  }
+
+  #explain(file: File, pid: number): string {
+    const root = `${this.#proc}/${pid}/root`
+    if (file === 'cgroup' && existsSync(root))
+      return `no mounted cgroup file system shows the cgroup of process ${pid}; mount /sys/fs/cgroup where the application or the sidecar runs`
+    const path = file === 'cgroup' ? `${root}/sys/fs/cgroup` : `${this.#proc}/${pid}/${file}`
+    return `cannot read ${path} (${MEANING[file]}); ${advice(this.#proc, pid)}`
   }
 
   findings(): Finding[] {

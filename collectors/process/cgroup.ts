@@ -43,7 +43,8 @@ export class Cgroup implements Disposable {
   place: Place | undefined
 
   readonly #proc: string
-  #pid: number | undefined
+  #pid = 0
+  #fresh = false
   #lines = ''
   #membership: KeptFile | undefined
   #files: Files | undefined
@@ -56,19 +57,28 @@ export class Cgroup implements Disposable {
     this.#proc = proc
   }
 
-  /** Reads the cgroup of this process. `fresh`: the process has not been seen before. */
-  look(pid: number, fresh: boolean, nowMs: number): void {
-    if (fresh || pid !== this.#pid) this.leave()
+  /** From now on this process, which has just been found, is the application. */
+  begin(pid: number): void {
+    this.leave()
     this.#pid = pid
-    this.#membership ??= new KeptFile(`${this.#proc}/${pid}/cgroup`)
-    const length = this.#membership.read()
-    if (typeof length === 'string') return
+    this.#fresh = true
+    this.#membership = new KeptFile(`${this.#proc}/${pid}/cgroup`)
+  }
+
+  /** Whether the kernel says which cgroup it is, so that not to find the place is a lack. */
+  get told(): boolean {
+    return this.#lines !== ''
+  }
+
+  look(nowMs: number): void {
+    const length = this.#membership?.read()
+    if (typeof length !== 'number') return
     const lines = text(length)
     // The place is looked for again when the process was moved, or now and then when it was not found.
     if (lines !== this.#lines || (!this.place && nowMs - this.#locatedAt >= 30_000)) {
       this.#lines = lines
       this.#locatedAt = nowMs
-      this.#settle(locate(this.#proc, pid, lines), fresh, nowMs)
+      this.#settle(locate(this.#proc, this.#pid, lines), nowMs)
     }
     if (!this.#files) return
     this.moment = this.#files.moment()
@@ -86,16 +96,25 @@ export class Cgroup implements Disposable {
     this.moment = undefined
   }
 
+  /** Lets files that were not there, or refused, be tried again. */
+  retry(): void {
+    this.#files?.[Symbol.dispose]()
+    this.#files = this.place && new Files(this.place)
+  }
+
   [Symbol.dispose](): void {
     this.leave()
   }
 
-  #settle(place: Place | undefined, fresh: boolean, nowMs: number): void {
+  #settle(place: Place | undefined, nowMs: number): void {
     this.#files?.[Symbol.dispose]()
     this.place = place
     this.moment = undefined
     this.#files = place && new Files(place)
-    if (!place || !this.#files || place.identity === this.#identity) return
+    if (!place || !this.#files) return
+    const fresh = this.#fresh
+    this.#fresh = false
+    if (place.identity === this.#identity) return
     const first = this.#identity === undefined
     this.#identity = place.identity
     // The numbers of a cgroup that was made for the new process are all the application's. One that was there before

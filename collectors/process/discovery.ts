@@ -11,10 +11,10 @@ import type { Table } from './table.ts'
 
 export type FoundBy = 'pid' | 'pid_file' | 'cgroup' | 'match' | 'port' | 'child' | 'url'
 
-/** `why` is a whole line for an operator: what was looked for, and what to do. `costly` looks should be repeated less often. */
+/** `why` is a whole line for an operator: what was looked for, and what to do. A costly look may be repeated after `costlyMs`. */
 export type Found =
   | { readonly pid: number; readonly by: FoundBy; readonly note?: string }
-  | { readonly pid: undefined; readonly why: string; readonly costly: boolean }
+  | { readonly pid: undefined; readonly why: string; readonly costlyMs: number }
 
 export interface Wanted extends Selection {
   readonly url: string | undefined
@@ -28,6 +28,8 @@ export interface Sight {
   readonly self: number | undefined
   /** The application that the sidecar started, if it did. */
   readonly child: number | undefined
+  /** Look into other network namespaces too. */
+  readonly wide: boolean
 }
 
 /** The sidecar's pid as its /proc numbers it. */
@@ -49,9 +51,13 @@ export async function find(wanted: Wanted, sight: Sight): Promise<Found> {
   return byPort(sight, port, url.hostname.replace(/^\[|\]$/g, ''), 'url')
 }
 
-function missing(why: string, costly = false): Found {
-  return { pid: undefined, why, costly }
+function missing(why: string, costlyMs = 0): Found {
+  return { pid: undefined, why, costlyMs }
 }
+
+/** All command lines are read in some milliseconds; all descriptors may take a second. */
+const COMMAND_LINES_MS = 5000
+const DESCRIPTORS_MS = 30_000
 
 function one(sight: Sight, pid: number, by: FoundBy, what: string): Found {
   if (pid === sight.self)
@@ -102,7 +108,7 @@ async function byCommandLine(sight: Sight, source: string): Promise<Found> {
     ;(above ? ancestors : pids).add(pid)
   }
   const chosen = choose(sight, pids) ?? choose(sight, ancestors)
-  if (chosen === undefined) return missing(`no process matches app.match ${JSON.stringify(source)}`, true)
+  if (chosen === undefined) return missing(`no process matches app.match ${JSON.stringify(source)}`, COMMAND_LINES_MS)
   const note =
     chosen.of > 1
       ? `${chosen.of} unrelated processes match app.match ${JSON.stringify(source)}: the oldest is watched`
@@ -112,18 +118,18 @@ async function byCommandLine(sight: Sight, source: string): Promise<Found> {
 
 async function byPort(sight: Sight, port: number, host: string | undefined, by: 'port' | 'url'): Promise<Found> {
   const what = by === 'port' ? `app.port ${port}` : `port ${port} of app.url`
-  for (const net of [`${sight.proc}/net`, ...(await otherNetworks(sight))]) {
+  for (const net of [`${sight.proc}/net`, ...(sight.wide ? await otherNetworks(sight) : [])]) {
     const inodes = new Set<number>()
     await readTcp(net, row => {
       if (row.state === 'listen' && row.port === port && accepts(row.address, host)) inodes.add(row.inode)
     })
     if (inodes.size === 0) continue
-    const { owners, refused } = await socketOwners(sight, sight.table.entries.keys(), inodes)
+    const { owners, refused } = await socketOwners(sight.proc, [...sight.table.entries.keys()], inodes)
     const chosen = choose(sight, owners)
     if (chosen !== undefined) return { pid: chosen.pid, by }
     return missing(
       `something listens on ${what}, but ${refused > 0 ? `the descriptors of ${refused} processes may not be listed` : 'no visible process owns it'}; run the sidecar with the application's UID and GID and in its PID namespace (shareProcessNamespace, pid: service:…), or set app.pid_file or app.match`,
-      true,
+      DESCRIPTORS_MS,
     )
   }
   return missing(`nothing listens on ${what} yet`)
@@ -147,7 +153,7 @@ const LINKS = 20_000
 
 /** Which of these processes hold one of the sockets, and how many may not be asked. */
 export async function socketOwners(
-  sight: Pick<Sight, 'proc'>,
+  proc: string,
   pids: Iterable<number>,
   inodes: ReadonlySet<number>,
 ): Promise<{ owners: Set<number>; held: Set<number>; refused: number }> {
@@ -156,7 +162,7 @@ export async function socketOwners(
   let refused = 0
   let links = 10 * LINKS
   for (const pid of pids) {
-    const folder = `${sight.proc}/${pid}/fd`
+    const folder = `${proc}/${pid}/fd`
     const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => error.code)
     if (names === 'EACCES' || names === 'EPERM') refused++
     if (!Array.isArray(names)) continue

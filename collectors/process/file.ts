@@ -35,7 +35,12 @@ export class KeptFile implements Disposable {
     if (this.#ended !== undefined) return this.#ended
     try {
       if (this.#fd < 0) this.#fd = openSync(this.path, constants.O_RDONLY)
-      return readSync(this.#fd, bytes, 0, bytes.length, 0)
+      const length = readSync(this.#fd, bytes, 0, bytes.length, 0)
+      if (length > 0) return length
+      // Some kernels answer for a process that has just ended with nothing instead of an error.
+      this.#close()
+      this.#ended = 'gone'
+      return 'gone'
     } catch (error) {
       const why = unread(error)
       // Never opened anew: the path may by now lead to another process. A refusal lasts as long as the process does,

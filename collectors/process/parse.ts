@@ -12,6 +12,9 @@ const CLOSE = 0x29
 /** USER_HZ, the unit of times in /proc/PID/stat: 100 on every Linux that Node runs on, whatever CONFIG_HZ is. */
 export const TICKS_PER_SECOND = 100
 
+/** Fields of stat that may be negative: the terminal's process group, priority, nice value. */
+const SIGNED = [8, 18, 19]
+
 /**
  * /proc/PID/stat: `PID (COMM) STATE PPID …`, numbers separated by single spaces. COMM may contain anything, `) R 1` and
  * newlines too, so the fields begin after the last `)`.
@@ -38,7 +41,10 @@ export class Stat {
     at += 4
     for (let field = 4; field < 25; field++) {
       const negative = bytes[at] === MINUS
-      if (negative) at++
+      if (negative) {
+        if (!SIGNED.includes(field)) return false
+        at++
+      }
       let value = 0
       const first = at
       for (; at < length; at++) {
@@ -68,8 +74,9 @@ export class Stat {
   get virtualBytes(): number {
     return this.field[23]!
   }
+  /** Whether the process has ended. One whose main thread alone has ended is a "zombie" too, but still has threads. */
   get ended(): boolean {
-    return this.state === 'Z' || this.state === 'X' || this.state === 'x'
+    return (this.state === 'Z' && this.threads < 2) || this.state === 'X' || this.state === 'x'
   }
 }
 

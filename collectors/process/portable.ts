@@ -11,7 +11,7 @@ type Usage = (pid: number) => Promise<{ readonly ctime: number; readonly memory:
 /** Without schedules of its own: asking starts a program, so it is done once per scrape. */
 export async function startPortable(host: Host): Promise<Running> {
   const { default: pidusage } = await import('pidusage')
-  return new Portable(host, pid => pidusage(pid, { maxage: 0 }))
+  return new Portable(host, pid => pidusage(pid))
 }
 
 /** CPU seconds by the only division that ps knows. */

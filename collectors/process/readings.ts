@@ -6,8 +6,9 @@ import type { Access } from './access.ts'
 import { type Account, Sum } from './account.ts'
 import { type Cgroup, RESOURCES } from './cgroup.ts'
 import * as family from './families.ts'
-import { type Smaps, TICKS_PER_SECOND } from './parse.ts'
-import { STATES, type TcpState } from './sockets.ts'
+import { TICKS_PER_SECOND } from './parse.ts'
+import type { Rare } from './rare.ts'
+import { STATES } from './sockets.ts'
 import type { Moment, Tree } from './tree.ts'
 
 /** What of the main process does not change while it lives. */
@@ -27,9 +28,7 @@ export interface State {
   readonly mine: Account
   /** The account of descendants; the same as `mine` when they are counted in. */
   readonly theirs: Account
-  readonly tcp: ReadonlyMap<TcpState, number> | undefined
-  readonly acceptQueue: number | undefined
-  readonly smaps: Smaps | undefined
+  readonly rare: Rare
   readonly cgroup: Cgroup
   readonly access: Access
   readonly nowMs: number
@@ -93,7 +92,8 @@ export class Readings {
 
   #setMain(state: State, moment: Moment | undefined): void {
     const main = this.#main
-    const { tree, incarnation, mine, smaps } = state
+    const { tree, incarnation, mine } = state
+    const { tcp, acceptQueue, smaps } = state.rare
     main.up.set({}, tree ? 1 : 0)
     main.processes.set({}, tree?.moment('all').processes ?? 0)
     main.zombies.set({}, tree?.zombies)
@@ -102,11 +102,11 @@ export class Readings {
     main.maxFds.set({}, tree?.main.maxFds)
     main.worstFdRatio.set({}, moment?.worstFdRatio)
     main.restarts.set({}, state.restarts)
-    main.acceptQueue.set({}, state.acceptQueue)
+    main.acceptQueue.set({}, acceptQueue)
     main.proportionalMemory.set({}, smaps?.proportionalBytes)
     main.proportionalSwap.set({}, smaps?.proportionalSwapBytes)
     main.privateMemory.set({}, smaps?.privateBytes)
-    if (state.tcp) for (const each of STATES) main.tcpConnections.set({ state: each }, state.tcp.get(each) ?? 0)
+    if (tcp) for (const each of STATES) main.tcpConnections.set({ state: each }, tcp.get(each) ?? 0)
     for (const [file, yes] of state.access.files) main.readable.set({ file }, yes ? 1 : 0)
     if (!incarnation) return
     main.info.set({ name: incarnation.name, found_by: incarnation.foundBy }, 1)

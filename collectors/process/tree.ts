@@ -52,11 +52,11 @@ export class Tree implements Disposable {
    * `theirs` (the same account when they are counted in). False when the main process has ended.
    */
   look(table: Table, self: number | undefined, mine: Account, theirs: Account, withThreads: boolean): boolean {
-    if (!this.main.look()) return false
-    if (this.main.stat.ended) {
-      // A zombie still tells what it used to the end.
-      this.main.read()
-      credit(this.main, mine, theirs)
+    const alive = this.main.look()
+    if (!alive || this.main.stat.ended) {
+      // A zombie still tells what it used to the end; of one that is gone, what was last read is credited.
+      if (alive) this.main.read()
+      if (alive || this.main.outcome.stat === 'gone') credit(this.main, mine, theirs)
       return false
     }
     const ended = new Set<Tracked>()
@@ -153,7 +153,7 @@ export class Tree implements Disposable {
     for (let found = true; found; ) {
       found = false
       for (const [pid, entry] of table.entries) {
-        if (entry.ended || pid === self || !this.#members.has(entry.ppid) || this.#members.has(pid)) continue
+        if (pid === self || !this.#members.has(entry.ppid) || this.#members.has(pid)) continue
         if (this.#members.size >= this.#bounds.processes) {
           this.processesLeftOut++
           continue

@@ -207,7 +207,7 @@ async function guessing(t: Test, answer: RequestListener, explicit: boolean, pat
     answer(request, response)
   })
   const url = explicit ? `http://127.0.0.1:${port}${path}` : undefined
-  const guess = new Guess({ url, child: undefined, pid: undefined, port }, () => {})
+  const guess = new Guess({ select: {}, url, child: undefined, pid: undefined, port }, () => {})
   const context = { clock: realClock, userAgent: 'test', traceparent: '', tracestate: 'pillion=probe' } as ProbeContext
   let verdict: Verdict | undefined
   for (let turn = 0; turn < 5 && !guess.found; turn++) verdict = await guess.ask(AbortSignal.timeout(5000), context)
@@ -303,7 +303,7 @@ t.test('an open port that does not speak HTTP is asked over TCP, after some pati
   })
   const port = await listen(server)
   t.teardown(() => server.close())
-  const guess = new Guess({ url: undefined, child: undefined, pid: undefined, port }, () => {})
+  const guess = new Guess({ select: {}, url: undefined, child: undefined, pid: undefined, port }, () => {})
   const context = { clock: realClock, userAgent: 'test', traceparent: '', tracestate: '' }
   const oks: boolean[] = []
   for (let n = 0; n < 4; n++) oks.push((await guess.ask(AbortSignal.timeout(5000), context)).ok)
@@ -318,7 +318,10 @@ t.test('a slow application is asked on where the time ran out', async t => {
     requests.push(request.url ?? '')
     setTimeout(() => response.writeHead(request.url === '/api/health' ? 200 : 404).end(), 60)
   })
-  const guess = new Guess({ url: `http://127.0.0.1:${port}/`, child: undefined, pid: undefined, port }, () => {})
+  const guess = new Guess(
+    { select: {}, url: `http://127.0.0.1:${port}/`, child: undefined, pid: undefined, port },
+    () => {},
+  )
   const context = { clock: realClock, userAgent: 'test', traceparent: '', tracestate: '' }
   for (let turn = 0; turn < 40 && !guess.found; turn++) await guess.ask(AbortSignal.timeout(250), context)
   t.equal(guess.found && describe(guess.found.liveness), `GET http://127.0.0.1:${port}/api/health`)
