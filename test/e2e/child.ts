@@ -101,8 +101,9 @@ export class Child implements AsyncDisposable {
 }
 
 /**
- * Arguments of env(1) that unset what is meant for others: for the runner's own processes, or set in somebody's shell. tap adds NODE_OPTIONS to whatever is
- * spawned, so nothing less than a program in between can keep it from the program under test; env(1) keeps the pid.
+ * Arguments of env(1) that unset what is meant for others: for the test runner's own processes, or set in somebody's shell.
+ * tap adds NODE_OPTIONS to whatever is spawned, so nothing less than a program in between can keep it from the program
+ * under test; env(1) keeps the pid.
  */
 function without(wanted: NodeJS.ProcessEnv): string[] {
   const foreign = Object.keys(process.env).filter(name => /^(_?TAP|OTEL_|PILLION_)/.test(name))
