@@ -164,7 +164,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
     app,
     metrics,
     scrape,
-    doors: { web: base(door.address()), http: base(intake.address().http), grpc: undefined },
+    doors: { web: base(door.address()), http: base(intake.address().http), grpc: base(intake.address().grpc) },
     findings: () => findings.flatMap(part => part.findings().map(finding => ({ ...finding, part: part.name }))),
     async [Symbol.asyncDispose]() {
       const { promise: late, resolve } = Promise.withResolvers<void>()
