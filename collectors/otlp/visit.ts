@@ -241,6 +241,25 @@ export class SpanVisitor {
     let type = ABSENT
     let valueStart = 0
     let valueEnd = 0
+    // Fast path: a short key, then a short text, as every SDK writes them.
+    const keyEnd = start + 2 + bytes[start + 1]!
+    const text = keyEnd + 4
+    if (
+      bytes[start] === 0x0a &&
+      bytes[start + 1]! < 128 &&
+      bytes[keyEnd] === 0x12 &&
+      bytes[keyEnd + 2] === 0x0a &&
+      bytes[keyEnd + 3]! < 126 &&
+      bytes[keyEnd + 1] === bytes[keyEnd + 3]! + 2 &&
+      text + bytes[keyEnd + 3]! === end
+    ) {
+      slot = wanted.find(bytes, start + 2, keyEnd)
+      if (slot < 0 || wanted.type[slot] !== ABSENT) return
+      wanted.type[slot] = STRING
+      wanted.start[slot] = text === end ? 0 : text
+      wanted.end[slot] = text === end ? 0 : end
+      return
+    }
     while (pos < end) {
       const tag = this.#length(bytes, pos)
       if (tag !== 0x0a && tag !== 0x12) {

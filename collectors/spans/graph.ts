@@ -195,9 +195,7 @@ export class ServiceGraph {
     const slot = server ? this.#slot(theirs, this.#service, type) : this.#slot(this.#service, theirs, type)
     const failed = view.status === ERROR || waiting.failed[other] === 1
     const times = this.#count(slot, failed, Math.max(weight, waiting.weight[other]!))
-    const { bytes, traceId, spanId, endSeconds } = view
-    const mine = server ? this.#serverSeconds : this.#clientSeconds
-    observeOne(mine, slot, view.seconds, times, endSeconds, bytes, traceId, spanId)
+    observeView(server ? this.#serverSeconds : this.#clientSeconds, slot, view, times)
     this.#observeWaiting(server ? this.#clientSeconds : this.#serverSeconds, slot, other, times)
   }
 
@@ -205,9 +203,8 @@ export class ServiceGraph {
   #single(view: SpanView, server: boolean, peer: number, type: number, weight: number): void {
     const slot = server ? this.#slot(peer, this.#service, type) : this.#slot(this.#service, peer, type)
     const times = this.#count(slot, view.status === ERROR, weight)
-    const { seconds, endSeconds, bytes, traceId, spanId } = view
-    observeOne(this.#serverSeconds, slot, seconds, times, endSeconds, bytes, traceId, spanId)
-    if (!server) observeOne(this.#clientSeconds, slot, seconds, times, endSeconds, bytes, traceId, spanId)
+    observeView(this.#serverSeconds, slot, view, times)
+    if (!server) observeView(this.#clientSeconds, slot, view, times)
   }
 
   /** The other half did not come. */
@@ -217,7 +214,7 @@ export class ServiceGraph {
     const server = waiting.server[entry] === 1
     const peer = waiting.peer[entry]!
     const service = waiting.service[entry]!
-    const count = (server ? REASONS.length : 0) + REASONS.indexOf(reason)
+    const count = (server ? REASONS.length : 0) + (reason === 'wait' ? 0 : reason === 'full' ? 1 : 2)
     this.#unpaired[count] = this.#unpaired[count]! + 1
     if (peer === NAMELESS) {
       this.#edgeless++
@@ -239,9 +236,10 @@ export class ServiceGraph {
   }
 
   #observeWaiting(column: HistogramColumn, slot: number, entry: number, times: number): void {
-    const { ids, seconds, endSeconds } = this.#waiting
-    const trace = this.#waiting.trace(entry)
-    observeOne(column, slot, seconds[entry]!, times, endSeconds[entry]!, ids, trace, this.#waiting.span(entry))
+    const waiting = this.#waiting
+    const seconds = waiting.seconds[entry]!
+    const cell = observe(column, slot, seconds, times)
+    column.exemplar(cell, seconds, waiting.endSeconds[entry]!, waiting.ids, waiting.trace(entry), waiting.span(entry))
   }
 
   #slot(client: number, server: number, type: number): number {
@@ -273,15 +271,7 @@ export class ServiceGraph {
   }
 }
 
-function observeOne(
-  column: HistogramColumn,
-  slot: number,
-  seconds: number,
-  times: number,
-  endSeconds: number,
-  ids: Uint8Array,
-  trace: number,
-  span: number,
-): void {
-  column.exemplar(observe(column, slot, seconds, times), seconds, endSeconds, ids, trace, span)
+function observeView(column: HistogramColumn, slot: number, view: SpanView, times: number): void {
+  const cell = observe(column, slot, view.seconds, times)
+  column.exemplar(cell, view.seconds, view.endSeconds, view.bytes, view.traceId, view.spanId)
 }

@@ -24,11 +24,21 @@ export interface Parts {
 
 export class SpanIntake implements SpanConsumer, Running {
   readonly wants: SpanConsumer['wants']
-  readonly #parts: Parts
+  readonly #requests: RequestMetrics
+  readonly #graph: ServiceGraph | undefined
+  readonly #targets: Targets
+  readonly #probes: ProbeSpans | undefined
+  readonly #excluded: () => void
+  readonly #weights: Parts['weights']
   readonly #clock: Clock
 
   constructor(parts: Parts, clock: Clock) {
-    this.#parts = parts
+    this.#requests = parts.requests
+    this.#graph = parts.graph
+    this.#targets = parts.targets
+    this.#probes = parts.probes
+    this.#excluded = parts.excluded
+    this.#weights = parts.weights
     this.#clock = clock
     const wants = this.#attributeReaders().map(part => part.wants)
     this.wants = {
@@ -46,25 +56,24 @@ export class SpanIntake implements SpanConsumer, Running {
   }
 
   begin(_request: ExportRequest): void {
-    const { requests, graph, targets, weights } = this.#parts
     const now = this.#clock.monotonic()
-    weights?.budget.refill()
-    requests.begin()
-    graph?.begin(now)
-    targets.begin(now)
+    this.#weights?.budget.refill()
+    this.#requests.begin()
+    this.#graph?.begin(now)
+    this.#targets.begin(now)
   }
 
   span(view: SpanView): void {
-    const { requests, graph, targets, probes, excluded, weights } = this.#parts
-    targets.span(view)
-    if (probes?.has(view)) {
-      excluded()
+    this.#targets.span(view)
+    if (this.#probes?.has(view)) {
+      this.#excluded()
       return
     }
-    const weight =
-      weights && view.traceStateEnd > 0 ? adjustedCount(view.bytes, view.traceStateStart, view.traceStateEnd) : 1
-    requests.span(view, weight)
-    graph?.span(view, weight)
+    let weight = 1
+    if (this.#weights && view.traceStateEnd > 0)
+      weight = adjustedCount(view.bytes, view.traceStateStart, view.traceStateEnd)
+    this.#requests.span(view, weight)
+    this.#graph?.span(view, weight)
   }
 
   end(): void {
@@ -74,24 +83,22 @@ export class SpanIntake implements SpanConsumer, Running {
   /** Halves of requests are given up, and silent resources forgotten, even if no spans come in any more. */
   collect(): void {
     const now = this.#clock.monotonic()
-    this.#parts.weights?.budget.refill()
-    this.#parts.graph?.expire(now)
-    this.#parts.targets.expire(now)
+    this.#weights?.budget.refill()
+    this.#graph?.expire(now)
+    this.#targets.expire(now)
     this.#publish()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #publish(): void {
-    const { graph, weights } = this.#parts
-    graph?.publish()
-    if (!weights || weights.budget.exceeded === 0) return
-    weights.exceeded(weights.budget.exceeded)
-    weights.budget.exceeded = 0
+    this.#graph?.publish()
+    if (!this.#weights || this.#weights.budget.exceeded === 0) return
+    this.#weights.exceeded(this.#weights.budget.exceeded)
+    this.#weights.budget.exceeded = 0
   }
 
   #attributeReaders(): (ProbeSpans | RequestMetrics | ServiceGraph)[] {
-    const { requests, graph, probes } = this.#parts
-    return [requests, graph, probes].filter(part => part !== undefined)
+    return [this.#requests, this.#graph, this.#probes].filter(part => part !== undefined)
   }
 }

@@ -5,7 +5,7 @@
 import type { SpanConsumer, SpanView } from '../otlp.ts'
 
 const SERVICE = ['peer.service']
-const ADDRESS = ['server.address', 'net.peer.name', 'network.peer.address', 'net.peer.ip']
+const ADDRESS = ['server.address', 'net.peer.name', 'network.peer.address']
 const DATABASE = ['db.namespace', 'db.name', 'db.system.name', 'db.system']
 const BROKER = ['messaging.system']
 
@@ -31,28 +31,34 @@ export class Peers {
 
   /** Where the name of the called server stands among the span's attributes, or -1. */
   server(view: SpanView): number {
-    return either(first(view, this.#service), first(view, this.#address), first(view, this.#database))
+    const named = this.#named(view)
+    return named >= 0 ? named : first(view, this.#database)
   }
 
   broker(view: SpanView): number {
-    return either(first(view, this.#service), first(view, this.#broker), first(view, this.#address))
+    const service = first(view, this.#service)
+    if (service >= 0) return service
+    const broker = first(view, this.#broker)
+    return broker >= 0 ? broker : first(view, this.#address)
   }
 
   /** A server span's attributes describe the server itself, so only one of them can tell who calls. */
   client(view: SpanView): number {
     return first(view, this.#service)
   }
+
+  #named(view: SpanView): number {
+    const service = first(view, this.#service)
+    return service >= 0 ? service : first(view, this.#address)
+  }
 }
 
 /** The first of some attributes that is there, and a text. */
-function first({ spanAttributes: { type, start, end } }: SpanView, positions: readonly number[]): number {
+function first(view: SpanView, positions: readonly number[]): number {
+  const { type, start, end } = view.spanAttributes
   for (let i = 0; i < positions.length; i++) {
     const at = positions[i]!
     if (type[at] === 1 && end[at]! > start[at]!) return at
   }
   return -1
-}
-
-function either(one: number, other: number, third: number): number {
-  return one >= 0 ? one : other >= 0 ? other : third
 }

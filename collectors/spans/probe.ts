@@ -2,7 +2,7 @@
 // such a trace inherits, or, where the application does not hand that on, by the user agent of its server span.
 
 import type { SpanConsumer, SpanView } from '../otlp.ts'
-import { ofProbe } from './trace-state.ts'
+import { begins, ofProbe } from './trace-state.ts'
 
 const AGENT = Buffer.from('pillion-health/')
 /** Where HTTP instrumentations report the user agent. */
@@ -21,8 +21,7 @@ export class ProbeSpans {
     const { type, start, end } = view.spanAttributes
     for (let i = 0; i < this.#at.length; i++) {
       const at = this.#at[i]!
-      if (type[at] !== 1 || end[at]! - start[at]! < AGENT.length) continue
-      if (view.bytes.compare(AGENT, 0, AGENT.length, start[at]!, start[at]! + AGENT.length) === 0) return true
+      if (type[at] === 1 && begins(view.bytes, start[at]!, end[at]!, AGENT)) return true
     }
     return false
   }

@@ -67,7 +67,8 @@ function hexDigit(byte: number): number {
   return -1
 }
 
-function begins(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+/** Whether the bytes between the two offsets begin with the text. */
+export function begins(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
   if (end - start < text.length) return false
   for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text[i]) return false
   return true

@@ -27,6 +27,8 @@ export class Waiting {
   // A seed of this process's own makes it infeasible to send ids that collide.
   readonly #seed = (Math.random() * 0x100000000) | 0
   readonly #buckets: Int32Array
+  /** The bucket of each entry. */
+  readonly #bucketOf: Int32Array
   /** The next entry in the same bucket; of an entry that is not in use, the next free one. */
   readonly #next: Int32Array
   readonly #older: Int32Array
@@ -50,6 +52,7 @@ export class Waiting {
     // Zeroed pages cost no memory before they are written to.
     this.ids = Buffer.alloc(limit * IDS)
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(limit + 1))).fill(NONE)
+    this.#bucketOf = new Int32Array(limit)
     this.#next = new Int32Array(limit)
     this.#older = new Int32Array(limit)
     this.#newer = new Int32Array(limit)
@@ -75,11 +78,13 @@ export class Waiting {
   add(bytes: Buffer, trace: number, client: number, own: number, now: number): number {
     const entry = this.#free >= 0 ? this.#free : this.#used++
     if (this.#free >= 0) this.#free = this.#next[entry]!
+    const { ids } = this
     const at = entry * IDS
-    bytes.copy(this.ids, at, trace, trace + TRACE)
-    bytes.copy(this.ids, at + TRACE, client, client + SPAN)
-    bytes.copy(this.ids, at + TRACE + SPAN, own, own + SPAN)
+    for (let i = 0; i < TRACE; i++) ids[at + i] = bytes[trace + i]!
+    for (let i = 0; i < SPAN; i++) ids[at + TRACE + i] = bytes[client + i]!
+    for (let i = 0; i < SPAN; i++) ids[at + TRACE + SPAN + i] = bytes[own + i]!
     const bucket = this.#bucket(bytes, trace, client)
+    this.#bucketOf[entry] = bucket
     this.#next[entry] = this.#buckets[bucket]!
     this.#buckets[bucket] = entry
     this.#older[entry] = this.#newest
@@ -94,7 +99,7 @@ export class Waiting {
 
   /** Its contents can be read until the next `add`. */
   remove(entry: number): void {
-    const bucket = this.#bucket(this.ids, this.trace(entry), this.trace(entry) + TRACE)
+    const bucket = this.#bucketOf[entry]!
     if (this.#buckets[bucket] === entry) this.#buckets[bucket] = this.#next[entry]!
     else {
       let before = this.#buckets[bucket]!
@@ -131,9 +136,10 @@ export class Waiting {
   }
 
   #bucket(bytes: Buffer, trace: number, client: number): number {
+    // Span ids are random; that half of the trace id which is not, in some SDKs, is left out.
     let hash = this.#seed
-    for (let i = 0; i < TRACE; i++) hash = Math.imul(hash ^ bytes[trace + i]!, 0x01000193)
     for (let i = 0; i < SPAN; i++) hash = Math.imul(hash ^ bytes[client + i]!, 0x01000193)
+    for (let i = TRACE - 4; i < TRACE; i++) hash = Math.imul(hash ^ bytes[trace + i]!, 0x01000193)
     return (hash ^ (hash >>> 15)) & (this.#buckets.length - 1)
   }
 }
