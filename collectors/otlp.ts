@@ -1,5 +1,16 @@
 // The OTLP doors: requests of an application's SDK come in here, are checked once, and are visited once.
 
+import { bytes, duration, integer, type Listen, listen, section, type Values } from '../options/kinds.ts'
+import type { Finding, Host, Running } from './collector.ts'
+import { Budget } from './otlp/body.ts'
+import { httpDoor } from './otlp/http.ts'
+import { Intake } from './otlp/intake.ts'
+import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
+import { open, tryOpen, twin } from './otlp/listen.ts'
+import type { Signal } from './otlp/status.ts'
+
+export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
+
 /** One OTLP request as it came, and the same as protobuf. The bytes are immutable: consumers may keep them. */
 export interface ExportRequest {
   readonly signal: 'traces' | 'metrics' | 'logs'
@@ -62,4 +73,144 @@ export interface AttributeView {
   /** For strings: the offsets of the text. For the rest: the offsets of the encoded AnyValue. */
   readonly start: Uint32Array
   readonly end: Uint32Array
+}
+
+/**
+ * Takes whole requests of metrics or logs, after the check: walk `bytes` with `Reader`. The call is synchronous. What it
+ * cannot take it returns, and the door tells the sender and keeps the ledger; the rest counts as accepted. Of several
+ * consumers of one signal at most one should refuse, since nobody can tell whether two mean the same item.
+ */
+export interface RequestConsumer {
+  /** Every reason it may return: values of a label. */
+  readonly reasons: readonly string[]
+  take(request: ExportRequest): readonly Refusal[] | undefined
+}
+
+export interface Refusal {
+  readonly reason: string
+  readonly items: number
+  /** What the sender is told. */
+  readonly text: string
+}
+
+export type MetricsConsumer = RequestConsumer
+export type LogsConsumer = RequestConsumer
+
+/** Who takes what comes in. A signal without consumers is answered with success and all items rejected. */
+export interface Consumers {
+  readonly spans: readonly SpanConsumer[]
+  readonly metrics?: readonly MetricsConsumer[]
+  readonly logs?: readonly LogsConsumer[]
+}
+
+export interface OtlpRunning extends Running {
+  /** Where the doors are, with the real ports; undefined for one that is off. */
+  address(): { readonly http: Listen | undefined }
+}
+
+const options = section('OTLP intake: traces, metrics and logs of the application.', {
+  http: section('OTLP over HTTP.', {
+    listen: listen('Where OTLP over HTTP is taken.', { default: '127.0.0.1:4318' }),
+    max_connections: integer('Connections at one time; further ones are closed at once.', { default: 256, min: 1 }),
+    header_timeout: duration('How long a client may take to send the head of a request.', {
+      default: '10s',
+      min: '1s',
+    }),
+    request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
+  }),
+  max_request: bytes('The largest request, before and after decompression; larger ones are refused.', {
+    default: '16MiB',
+    min: '1KiB',
+    max: '64MiB',
+  }),
+  max_json: bytes('The largest request in JSON, which takes much longer to decode.', {
+    default: '4MiB',
+    min: '1KiB',
+    max: '64MiB',
+  }),
+  max_items: integer('Spans, data points or log records in one request; larger ones are refused.', {
+    default: 50_000,
+    min: 1,
+  }),
+  max_inflight: bytes('Requests being received at one time, in bytes; further ones are told to try again.', {
+    default: '64MiB',
+    min: '1MiB',
+  }),
+})
+
+export type OtlpOptions = Values<typeof options>
+
+export const otlp = {
+  name: 'otlp',
+  about: 'Takes OTLP traces, metrics and logs from the SDK of the application.',
+  families,
+  options,
+  start,
+} as const
+
+async function start(options: OtlpOptions, host: Host, consumers: Consumers): Promise<OtlpRunning> {
+  const reasons = {
+    traces: REASONS.traces,
+    metrics: united('metrics', consumers.metrics),
+    logs: united('logs', consumers.logs),
+  }
+  const ledger = new Ledger(host.metrics, reasons, ['http'])
+  const held = host.metrics.gauge(inflight)
+  const budget = new Budget(options.max_inflight)
+  const intake = new Intake(options, consumers, ledger, host.log)
+  const findings: Finding[] = []
+  const doors: Opened[] = []
+
+  const listenHttp = async (address: Listen): Promise<Listen> => {
+    const make = () => httpDoor({ ...options, ...options.http }, intake, budget, ledger, host.clock)
+    const door = make()
+    const real = await open(door.server, address, 'otlp.http.listen')
+    doors.push(door)
+    const other = twin(address.host)
+    if (other) {
+      const second = make()
+      const code = await tryOpen(second.server, other, real.port)
+      if (code === undefined) doors.push(second)
+      else if (code === 'EADDRINUSE')
+        findings.push({
+          level: 'warning',
+          text: `port ${real.port} of ${other} belongs to another program; clients that resolve localhost to it reach that one: set their endpoint to http://${real.host}:${real.port}`,
+        })
+    }
+    return real
+  }
+  const http = options.http.listen && (await listenHttp(options.http.listen))
+
+  return {
+    address: () => ({ http }),
+    findings: () => findings,
+    collect() {
+      ledger.publish()
+      held.set(budget.used)
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(doors.splice(0).map(door => close(door, host)))
+    },
+  }
+}
+
+/** What the doors have in common once they are open. */
+interface Opened {
+  readonly server: { close(done: () => void): unknown; closeAllConnections(): void }
+  drain(): void
+}
+
+/** Requests on their way get this long to arrive and be answered after the door has closed. */
+const GRACE_MS = 5000
+
+async function close({ server, drain }: Opened, { clock }: Host): Promise<void> {
+  const closed = new AbortController()
+  drain()
+  server.close(() => closed.abort())
+  await clock.sleep(GRACE_MS, closed.signal).catch(() => {})
+  server.closeAllConnections()
+}
+
+function united(signal: Signal, consumers: readonly RequestConsumer[] = []): readonly string[] {
+  return [...new Set([...REASONS[signal], ...consumers.flatMap(each => each.reasons)])]
 }

@@ -34,11 +34,8 @@ export interface Section<F extends Fields> {
 }
 
 /** The type of the values that a section describes. */
-export type Values<S> = S extends Section<infer F>
-  ? { readonly [K in keyof F]: Values<F[K]> }
-  : S extends Kind<infer V>
-    ? V
-    : never
+export type Values<S> =
+  S extends Section<infer F> ? { readonly [K in keyof F]: Values<F[K]> } : S extends Kind<infer V> ? V : never
 
 interface More<Value> {
   readonly default?: Value
@@ -91,16 +88,14 @@ export function integer(
   about: string,
   more: More<number> & { default: number; min?: number; max?: number },
 ): Kind<number>
-export function integer(
-  about: string,
-  more?: More<number> & { min?: number; max?: number },
-): Kind<number | undefined>
+export function integer(about: string, more?: More<number> & { min?: number; max?: number }): Kind<number | undefined>
 export function integer(
   about: string,
   more: More<number> & { min?: number; max?: number } = {},
 ): Kind<number | undefined> {
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = more
-  const expects = max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min}` : `a whole number from ${min} to ${max}`
+  const expects =
+    max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min}` : `a whole number from ${min} to ${max}`
   return scalar(about, expects, { type: 'integer', minimum: min, maximum: max }, more, value => {
     // A leading zero is octal in YAML 1.1 and decimal in YAML 1.2; refusing it is the only reading nobody misunderstands.
     const number = typeof value === 'string' && /^(0|[1-9]\d*)$/.test(value) ? Number(value) : value

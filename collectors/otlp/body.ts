@@ -1,0 +1,136 @@
+// Bodies within bounds: how many bytes may be under way, how they are gathered, and how they are decompressed.
+
+import type { IncomingMessage } from 'node:http'
+import { gunzip, gunzipSync } from 'node:zlib'
+
+/** Bytes of requests that are being received or decoded. What does not fit is refused before it is read. */
+export class Budget {
+  used = 0
+  readonly limit: number
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /** One request always fits, so that a limit below the largest request does not lock it out for ever. */
+  reserve(bytes: number): boolean {
+    if (this.used > 0 && this.used + bytes > this.limit) return false
+    this.used += bytes
+    return true
+  }
+
+  release(bytes: number): void {
+    this.used -= bytes
+  }
+}
+
+/** Part of a budget that one request holds. It grows as bytes arrive, and is given back once. */
+export class Share {
+  #bytes = 0
+  readonly #budget: Budget
+
+  constructor(budget: Budget) {
+    this.#budget = budget
+  }
+
+  /** Makes the share at least this large; false if the budget has not enough. */
+  hold(bytes: number): boolean {
+    const more = bytes - this.#bytes
+    if (more <= 0) return true
+    // What the request holds already is in use, but not by others.
+    const alone = this.#budget.used === this.#bytes
+    if (!alone && !this.#budget.reserve(more)) return false
+    if (alone) this.#budget.used += more
+    this.#bytes = bytes
+    return true
+  }
+
+  release(): void {
+    this.#budget.release(this.#bytes)
+    this.#bytes = 0
+  }
+}
+
+export type Received =
+  | { readonly kind: 'body'; readonly body: Buffer }
+  | { readonly kind: 'too_large' | 'no_room' | 'aborted' }
+
+/**
+ * Gathers a body of at most `limit` bytes; `done` is called once. Memory follows what has arrived, never what was declared.
+ * A body in one chunk is used where it stands, in several it is copied once.
+ */
+export function receive(
+  request: IncomingMessage,
+  limit: number,
+  share: Share,
+  done: (received: Received) => void,
+): void {
+  let first: Buffer | undefined
+  let more: Buffer[] | undefined
+  let length = 0
+  let over = false
+
+  const finish = (received: Received) => {
+    if (over) return
+    over = true
+    done(received)
+  }
+  request.on('data', (chunk: Buffer) => {
+    if (over) return
+    length += chunk.length
+    if (length > limit) return finish({ kind: 'too_large' })
+    if (!share.hold(length)) return finish({ kind: 'no_room' })
+    if (first === undefined) first = chunk
+    else if (more === undefined) more = [first, chunk]
+    else more.push(chunk)
+  })
+  request.on('end', () => finish({ kind: 'body', body: more ? Buffer.concat(more, length) : (first ?? EMPTY) }))
+  request.on('close', () => finish({ kind: 'aborted' }))
+}
+
+export type Inflated =
+  | { readonly kind: 'body'; readonly body: Buffer }
+  | { readonly kind: 'too_large'; readonly why: string }
+  | { readonly kind: 'no_room' }
+  | { readonly kind: 'broken'; readonly why: string }
+
+/** Decompresses gzip to at most `limit` bytes. `done` may be called before this returns. */
+export function inflate(body: Buffer, limit: number, share: Share, done: (inflated: Inflated) => void): void {
+  const tooLarge: Inflated = { kind: 'too_large', why: `more than ${limit} bytes after decompression` }
+  // The trailer tells the size of the last member. It is the sender's claim: it is used to choose, never trusted.
+  const claim = body.length >= 18 ? body.readUInt32LE(body.length - 4) : 0
+  if (claim > limit) return done(tooLarge)
+  if (!share.hold(body.length + claim)) return done({ kind: 'no_room' })
+
+  const options = { maxOutputLength: Math.max(1, claim), chunkSize: Math.max(64, claim) }
+  const settle = (error: unknown, output?: Buffer) => {
+    if (output) return done({ kind: 'body', body: output })
+    if (codeOf(error) !== 'ERR_BUFFER_TOO_LARGE') return done({ kind: 'broken', why: reasonOf(error) })
+    // Several members, or a lie: now it may be anything up to the limit.
+    if (!share.hold(body.length + limit)) return done({ kind: 'no_room' })
+    gunzip(body, { maxOutputLength: limit }, (again, whole) => {
+      if (!again) return done({ kind: 'body', body: whole })
+      done(codeOf(again) === 'ERR_BUFFER_TOO_LARGE' ? tooLarge : { kind: 'broken', why: reasonOf(again) })
+    })
+  }
+  // Below a mebibyte the thread pool costs more than the decompression; above, the loop must stay free.
+  if (claim > SYNCHRONOUS || body.length > SYNCHRONOUS) return gunzip(body, options, settle)
+  let output: Buffer
+  try {
+    output = gunzipSync(body, options)
+  } catch (error) {
+    return settle(error)
+  }
+  settle(undefined, output)
+}
+
+const SYNCHRONOUS = 1024 * 1024
+const EMPTY = Buffer.alloc(0)
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

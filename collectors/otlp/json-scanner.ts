@@ -1,0 +1,239 @@
+// Reads JSON (RFC 8259) from bytes, one token at a time. Bounded: nothing recurses deeper than MAX_NESTING, and no number
+// is longer than LONGEST_NUMBER. Bytes that are not UTF-8 pass through strings unchanged, as they do in protobuf.
+
+import type { Writer } from './writer.ts'
+
+/** Thrown at the first byte that is not what it must be. */
+export class Unreadable extends Error {
+  readonly offset: number
+  constructor(why: string, offset: number) {
+    super(why)
+    this.offset = offset
+  }
+}
+
+/** Two JSON levels (an array and an object) for each of the 100 messages that protobuf allows inside each other. */
+const MAX_NESTING = 200
+/** The exact decimal form of a double has up to 767 digits. */
+const LONGEST_NUMBER = 800
+
+export class Scanner {
+  readonly #json: Buffer
+  #pos = 0
+  #nesting = 0
+
+  constructor(json: Buffer) {
+    this.#json = json
+  }
+
+  fail(why: string, offset = this.#pos): never {
+    throw new Unreadable(why, offset)
+  }
+
+  /** Opens an object or array, named by its closing byte; false if it is empty (and then closed already). */
+  open(close: number): boolean {
+    const open = close - 2
+    if (this.#peek() !== open) this.fail(`something else where ${String.fromCharCode(open)} was expected`)
+    this.#pos++
+    if (++this.#nesting > MAX_NESTING) this.fail(`more than ${MAX_NESTING} objects and arrays inside each other`)
+    if (this.#peek() !== close) return true
+    this.#pos++
+    this.#nesting--
+    return false
+  }
+
+  /** After a member: true before a further one; false at the end of the object or array, which is then closed. */
+  another(close: number): boolean {
+    const byte = this.#peek()
+    if (byte !== COMMA && byte !== close)
+      this.fail(`something else where a comma or ${String.fromCharCode(close)} was expected`)
+    this.#pos++
+    if (byte === COMMA) return true
+    this.#nesting--
+    return false
+  }
+
+  /** The key of a member, and the colon after it. */
+  key(): string {
+    const key = this.text()
+    if (this.#peek() !== COLON) this.fail('something else where a colon was expected')
+    this.#pos++
+    return key
+  }
+
+  /** Takes a null if there is one. */
+  null(): boolean {
+    return this.#peek() === 0x6e && this.#literal('null')
+  }
+
+  boolean(): boolean {
+    const byte = this.#peek()
+    if (byte === 0x74) return this.#literal('true')
+    if (byte === 0x66) return !this.#literal('false')
+    return this.fail('something else where true or false was expected')
+  }
+
+  /** A string, as text. */
+  text(): string {
+    const start = this.#quote()
+    const stop = this.#plain(start)
+    if (this.#json[stop] === QUOTE) {
+      this.#pos = stop + 1
+      return this.#json.toString('utf8', start, stop)
+    }
+    this.#pos = start
+    this.#rest()
+    // The string is known to be well-formed now, escapes included, so JSON.parse can be left to undo them.
+    return JSON.parse(this.#json.toString('utf8', start - 1, this.#pos))
+  }
+
+  /** A string, written as bytes. */
+  string(out: Writer): void {
+    const start = this.#quote()
+    const stop = this.#plain(start)
+    if (this.#json[stop] === QUOTE) {
+      this.#pos = stop + 1
+      return out.copy(this.#json, start, stop)
+    }
+    this.#pos = start
+    for (;;) {
+      const from = this.#pos
+      const to = this.#plain(from)
+      out.copy(this.#json, from, to)
+      this.#pos = to
+      if (this.#json[to] === QUOTE) break
+      const begin = this.#pos
+      this.#escapes()
+      // All escapes that touch each other are undone at once: a surrogate pair is two of them.
+      out.text(JSON.parse(`"${this.#json.toString('latin1', begin, this.#pos)}"`))
+    }
+    this.#pos++
+  }
+
+  /** The digits of a number, or the text of a string: OTLP writes 64-bit numbers as strings and accepts both. */
+  numberOrText(): string {
+    if (this.#peek() !== QUOTE) return this.#number()
+    const start = this.#pos
+    const text = this.text()
+    if (text.length > LONGEST_NUMBER) this.fail(`a number of ${text.length} characters`, start)
+    return text
+  }
+
+  /** Passes over a value of whatever kind, checking its grammar. */
+  skip(): void {
+    switch (this.#peek()) {
+      case QUOTE:
+        this.#quote()
+        return this.#rest()
+      case 0x7b:
+        for (let more = this.open(0x7d); more; more = this.another(0x7d)) {
+          this.key()
+          this.skip()
+        }
+        return
+      case 0x5b:
+        for (let more = this.open(0x5d); more; more = this.another(0x5d)) this.skip()
+        return
+      case 0x6e:
+        this.#literal('null')
+        return
+      case 0x74:
+      case 0x66:
+        this.boolean()
+        return
+      default:
+        this.#number()
+    }
+  }
+
+  /** Nothing may follow the value. */
+  end(): void {
+    if (this.#peek() !== -1) this.fail('something after the end of the value')
+  }
+
+  /** The next byte that is not white space, or -1 at the end. */
+  #peek(): number {
+    const json = this.#json
+    for (; this.#pos < json.length; this.#pos++) {
+      const byte = json[this.#pos]!
+      if (byte > 0x20 || (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09)) return byte
+    }
+    return -1
+  }
+
+  #quote(): number {
+    if (this.#peek() !== QUOTE) this.fail('something else where a string was expected')
+    return ++this.#pos
+  }
+
+  /** Where the run of bytes ends that stand for themselves: at a quote or a backslash. */
+  #plain(start: number): number {
+    const json = this.#json
+    for (let at = start; at < json.length; at++) {
+      const byte = json[at]!
+      if (byte === QUOTE || byte === BACKSLASH) return at
+      if (byte < 0x20) this.fail('a control character in a string', at)
+    }
+    return this.fail('a string that is cut off', json.length)
+  }
+
+  /** Passes over the rest of a string, its closing quote included. */
+  #rest(): void {
+    for (;;) {
+      this.#pos = this.#plain(this.#pos)
+      if (this.#json[this.#pos] === QUOTE) break
+      this.#escapes()
+    }
+    this.#pos++
+  }
+
+  /** Passes over escapes that follow each other directly. */
+  #escapes(): void {
+    const json = this.#json
+    const begin = this.#pos
+    // 1024 at a time are plenty, and bound the text that is made of them; a surrogate pair is not torn.
+    for (let count = 0; json[this.#pos] === BACKSLASH && (count < 1024 || lowSurrogate(json, this.#pos)); count++) {
+      const letter = json[this.#pos + 1] ?? 0
+      if (letter === 0x75) {
+        if (!HEX4.test(json.toString('latin1', this.#pos + 2, this.#pos + 6)))
+          this.fail('an escape that is not \\uXXXX')
+        this.#pos += 6
+      } else if (ESCAPES.includes(letter)) this.#pos += 2
+      else this.fail('an escape that does not exist')
+    }
+    if (this.#pos === begin) this.fail('an escape that does not exist')
+  }
+
+  #literal(word: string): true {
+    const stop = this.#pos + word.length
+    if (this.#json.toString('latin1', this.#pos, stop) !== word) this.fail(`something else where ${word} was expected`)
+    this.#pos = stop
+    return true
+  }
+
+  #number(): string {
+    const json = this.#json
+    const start = this.#pos
+    let at = start
+    while (at < json.length && NUMERIC[json[at]!] === 1) at++
+    if (at - start > LONGEST_NUMBER) this.fail(`a number of ${at - start} characters`, start)
+    const text = json.toString('latin1', start, at)
+    if (!NUMBER.test(text)) this.fail('something that is not a JSON value', start)
+    this.#pos = at
+    return text
+  }
+}
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const COLON = 0x3a
+const BACKSLASH = 0x5c
+const ESCAPES = Buffer.from('"\\/bfnrt')
+const HEX4 = /^[0-9a-fA-F]{4}$/
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
+const NUMERIC = new Uint8Array(256)
+for (const byte of Buffer.from('0123456789+-.eE')) NUMERIC[byte] = 1
+
+function lowSurrogate(json: Buffer, at: number): boolean {
+  return /^\\u[dD][c-fC-F]/.test(json.toString('latin1', at, at + 4))
+}

@@ -1,0 +1,55 @@
+// Opens a port on the loopback addresses of both families, since "localhost" is ::1 to some clients and 127.0.0.1 to others.
+
+import type { AddressInfo, Server } from 'node:net'
+import type { Listen } from '../../options/kinds.ts'
+
+/** Listens at the address; throws an Error that names the option if the port cannot be had. Returns the real port. */
+export async function open(server: Server, { host, port }: Listen, option: string): Promise<Listen> {
+  try {
+    await listening(server, host, port)
+  } catch (cause) {
+    const code = codeOf(cause)
+    const why = code === 'EADDRINUSE' ? 'the port is taken' : code === 'EACCES' ? 'the port is not permitted' : code
+    throw Object.assign(
+      new Error(`cannot listen on ${shown(host)}:${port}: ${why}; free it, or choose another with --${option}`, {
+        cause,
+      }),
+      { code },
+    )
+  }
+  // A TCP server that listens has an AddressInfo: the other forms belong to pipes and to closed servers.
+  return { host, port: (server.address() as AddressInfo).port }
+}
+
+/** The other loopback address, if there is one to listen on as well. */
+export function twin(host: string): string | undefined {
+  return host === '127.0.0.1' || host === 'localhost' ? '::1' : host === '::1' ? '127.0.0.1' : undefined
+}
+
+/** Like `open`, for an address that may not exist here: returns the code of the error instead of throwing. */
+export async function tryOpen(server: Server, host: string, port: number): Promise<string | undefined> {
+  try {
+    await listening(server, host, port)
+    return undefined
+  } catch (error) {
+    return codeOf(error)
+  }
+}
+
+function listening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.removeListener('error', reject)
+      resolve()
+    })
+  })
+}
+
+function shown(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
