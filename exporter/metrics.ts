@@ -1,5 +1,6 @@
-// The metrics door: declare families, make metric objects from them, gather, and write one scrape.
+// The metrics door: declare families, make metric objects from them, keep series, write one scrape.
 
+export { CounterColumn, HistogramColumn } from './metrics/columns.ts'
 export {
   type CounterFamily,
   counter,
@@ -9,4 +10,6 @@ export {
   type HistogramFamily,
   histogram,
 } from './metrics/family.ts'
-export { Metrics, Reading } from './metrics/registry.ts'
+export { Metrics, Reading, series, seriesOverflow } from './metrics/registry.ts'
+export { collectorDuration, collectorSuccess, type Exposition, Scrape, type Source } from './metrics/scrape.ts'
+export { OVERFLOW, SeriesTable } from './metrics/table.ts'

@@ -202,7 +202,11 @@ export function listen(about: string, more: { default: string; otel?: string }):
 }
 
 /** A list; a section as item makes a list of tables (`health.probes[]`). In the environment and in flags, items are joined by commas. */
-export function list<Value>(about: string, item: Kind<Value>, more?: { default: readonly Value[] }): ListKind<Value>
+export function list<Value>(
+  about: string,
+  item: Kind<Value>,
+  more?: { default: readonly Exclude<Value, undefined>[] },
+): ListKind<Exclude<Value, undefined>>
 export function list<const F extends Fields>(about: string, item: Section<F>): ListKind<Values<Section<F>>>
 export function list(
   about: string,

@@ -2,10 +2,23 @@
 // add a collector; big families (series tables) register themselves here too and bring their own rendering.
 
 import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client'
-import type { CounterFamily, Family, GaugeFamily, HistogramFamily } from './family.ts'
+import { type CounterFamily, counter, type Family, type GaugeFamily, gauge, type HistogramFamily } from './family.ts'
+import { SeriesTable } from './table.ts'
+
+export const series = gauge('pillion_series', 'Label sets held by each series table, the overflow not counted.', [
+  'family',
+])
+export const seriesOverflow = counter(
+  'pillion_series_overflow_total',
+  'Updates that went to the overflow series because the table of the family was full; raise its limit or drop a dimension.',
+  ['family'],
+)
 
 export class Metrics {
   readonly registry = new Registry()
+  readonly #tables = new Map<string, SeriesTable>()
+  readonly #series = this.reading(series)
+  readonly #overflow = this.reading(seriesOverflow)
 
   /** A counter that its owner increments. Initialise known label sets with `inc(labels, 0)`. */
   counter<Label extends string>(family: CounterFamily<Label>): Counter<Label> {
@@ -23,6 +36,21 @@ export class Metrics {
   /** A number that is read from elsewhere (the kernel, a document) rather than counted here; absent until it is set. */
   reading<Label extends string>(family: CounterFamily<Label> | GaugeFamily<Label>): Reading<Label> {
     return new Reading(family.kind === 'counter' ? this.counter(family) : this.gauge(family))
+  }
+
+  /** A series table that is accounted for under `name` in `pillion_series` and `pillion_series_overflow_total`. */
+  table(name: string, labels: readonly string[], limit: number): SeriesTable {
+    const table = new SeriesTable(labels, limit)
+    this.#tables.set(name, table)
+    return table
+  }
+
+  /** Brings the numbers about the tables up to date; called for each scrape. */
+  account(): void {
+    for (const [family, table] of this.#tables) {
+      this.#series.set({ family }, table.series)
+      this.#overflow.set({ family }, table.overflowed)
+    }
   }
 
   /** Adds a metric object of our own: anything with prom-client's `name`, `help`, `type` and `get()`. */
@@ -53,9 +81,12 @@ export class Reading<Label extends string> {
   /** Sets the value of one label set. Counters are given their running total; NaN and undefined are ignored. */
   set(labels: Readonly<Record<Label, string>>, value: number | undefined): void {
     if (value === undefined || Number.isNaN(value)) return
-    if (this.#metric instanceof Gauge) return this.#metric.set(labels, value)
-    this.#metric.remove(labels)
-    this.#metric.inc(labels, value)
+    if (this.#metric instanceof Gauge) {
+      this.#metric.set(labels, value)
+    } else {
+      this.#metric.remove(labels)
+      this.#metric.inc(labels, value)
+    }
   }
 }
 

@@ -1,0 +1,219 @@
+// The columns of a series table: metric objects that keep one number, or one histogram, for each of its label sets, and
+// write themselves in slices so that a scrape of any size never holds the event loop.
+
+import { Exemplars } from './exemplars.ts'
+import type { CounterFamily, HistogramFamily } from './family.ts'
+import { bound, type Format, writeHead } from './format.ts'
+import type { Page } from './page.ts'
+import { type Column, copied, OVERFLOW, type SeriesTable } from './table.ts'
+
+/** A metric object that renders itself, in slices. */
+export interface Rendering {
+  readonly name: string
+  /**
+   * Writes series from position `from` on (0 = the family's head and first series) for about a thousand lines; returns
+   * where to go on, or -1 at the end.
+   */
+  write(page: Page, format: Format, from: number): number
+}
+
+/** Whether a metric object of the Registry renders itself. */
+export function rendersItself(metric: object): metric is Rendering {
+  return 'write' in metric && typeof metric.write === 'function'
+}
+
+/** Lines per slice: about 0.2 ms of writing, so that a scrape of any size never holds the loop. */
+const SLICE_LINES = 1000
+
+/** One counter for each label set of a table, with the newest exemplar. */
+export class CounterColumn implements Column, Rendering {
+  readonly name: string
+  readonly help: string
+  readonly type = 'counter'
+  readonly #table: SeriesTable
+  readonly #shows: (slot: number) => boolean
+  readonly #exemplars: Exemplars | undefined
+  #values: Float64Array
+
+  /** `shows` says which label sets to expose; by default all that the table holds. */
+  constructor(
+    table: SeriesTable,
+    family: CounterFamily,
+    more: { exemplars?: boolean; shows?: (slot: number) => boolean } = {},
+  ) {
+    this.name = family.name
+    this.help = family.help
+    this.#table = table
+    this.#shows = more.shows ?? (() => true)
+    this.#exemplars = more.exemplars ? new Exemplars(table.capacity) : undefined
+    this.#values = new Float64Array(table.capacity)
+    table.join(this)
+  }
+
+  add(slot: number, amount: number): void {
+    this.#values[slot] = this.#values[slot]! + amount
+  }
+
+  value(slot: number): number {
+    return this.#values[slot]!
+  }
+
+  /** Remembers the span that made the newest increment. `ids` holds 16 bytes of trace id at `trace`, 8 of span id at `span`. */
+  exemplar(slot: number, value: number, seconds: number, ids: Uint8Array, trace: number, span: number): void {
+    this.#exemplars?.set(slot, value, seconds, ids, trace, span)
+  }
+
+  grow(capacity: number): void {
+    this.#values = copied(this.#values, new Float64Array(capacity))
+    this.#exemplars?.grow(capacity)
+  }
+
+  write(page: Page, format: Format, from: number): number {
+    const table = this.#table
+    if (from === 0) writeHead(page, format, 'counter', this.name, this.help)
+    const end = Math.min(table.slots, from + SLICE_LINES)
+    for (let slot = from; slot < end; slot++) {
+      if (slot === OVERFLOW && table.overflowed === 0) continue
+      if (!this.#shows(slot)) continue
+      page.text(this.name)
+      page.text('{')
+      table.writeLabels(page, slot)
+      page.text('} ')
+      page.number(this.#values[slot]!)
+      if (format === 'openmetrics') this.#exemplars?.write(page, slot)
+      page.text('\n')
+    }
+    return end === table.slots ? -1 : end
+  }
+
+  /** prom-client's view of the same numbers, for those who ask its Registry. */
+  async get(): Promise<object> {
+    const values = shownSlots(this.#table, this.#shows).map(slot => ({
+      labels: this.#table.labelsOf(slot),
+      value: this.#values[slot],
+    }))
+    return { name: this.name, help: this.help, type: this.type, aggregator: 'sum', values }
+  }
+}
+
+/** One histogram with classic buckets for each label set of a table that was observed, with an exemplar per bucket. */
+export class HistogramColumn implements Column, Rendering {
+  readonly name: string
+  readonly help: string
+  readonly type = 'histogram'
+  readonly #table: SeriesTable
+  readonly #bounds: Float64Array
+  readonly #width: number
+  readonly #exemplars: Exemplars
+  readonly #le: Readonly<Record<Format, readonly string[]>>
+  #counts: Float64Array
+  #sums: Float64Array
+
+  constructor(table: SeriesTable, family: HistogramFamily) {
+    this.name = family.name
+    this.help = family.help
+    this.#table = table
+    this.#bounds = Float64Array.from(family.buckets)
+    this.#width = family.buckets.length + 1
+    const spell = (format: Format): string[] =>
+      [...family.buckets, Number.POSITIVE_INFINITY].map(le => `le="${bound(format, le)}"} `)
+    this.#le = { text: spell('text'), openmetrics: spell('openmetrics') }
+    this.#exemplars = new Exemplars(table.capacity * this.#width)
+    this.#counts = new Float64Array(table.capacity * this.#width)
+    this.#sums = new Float64Array(table.capacity)
+    table.join(this)
+  }
+
+  /** Counts one observation and returns its cell, for `exemplar`. */
+  observe(slot: number, value: number): number {
+    let bucket = 0
+    while (bucket < this.#bounds.length && value > this.#bounds[bucket]!) bucket++
+    const cell = slot * this.#width + bucket
+    this.#counts[cell] = this.#counts[cell]! + 1
+    this.#sums[slot] = this.#sums[slot]! + value
+    return cell
+  }
+
+  exemplar(cell: number, value: number, seconds: number, ids: Uint8Array, trace: number, span: number): void {
+    this.#exemplars.set(cell, value, seconds, ids, trace, span)
+  }
+
+  /** Observations of a label set. */
+  count(slot: number): number {
+    let count = 0
+    for (let cell = slot * this.#width; cell < (slot + 1) * this.#width; cell++) count += this.#counts[cell]!
+    return count
+  }
+
+  grow(capacity: number): void {
+    this.#counts = copied(this.#counts, new Float64Array(capacity * this.#width))
+    this.#sums = copied(this.#sums, new Float64Array(capacity))
+    this.#exemplars.grow(capacity * this.#width)
+  }
+
+  write(page: Page, format: Format, from: number): number {
+    const table = this.#table
+    if (from === 0) writeHead(page, format, 'histogram', this.name, this.help)
+    const end = Math.min(table.slots, from + Math.ceil(SLICE_LINES / (this.#width + 2)))
+    for (let slot = from; slot < end; slot++) if (this.count(slot) > 0) this.#writeSeries(page, format, slot)
+    return end === table.slots ? -1 : end
+  }
+
+  #writeSeries(page: Page, format: Format, slot: number): void {
+    const le = this.#le[format]
+    let cumulative = 0
+    for (let bucket = 0; bucket < this.#width; bucket++) {
+      const cell = slot * this.#width + bucket
+      cumulative += this.#counts[cell]!
+      this.#open(page, '_bucket{', slot)
+      page.text(',')
+      page.text(le[bucket]!)
+      page.number(cumulative)
+      if (format === 'openmetrics') this.#exemplars.write(page, cell)
+      page.text('\n')
+    }
+    this.#open(page, '_sum{', slot)
+    page.text('} ')
+    page.number(this.#sums[slot]!)
+    page.text('\n')
+    this.#open(page, '_count{', slot)
+    page.text('} ')
+    page.number(cumulative)
+    page.text('\n')
+  }
+
+  #open(page: Page, suffix: string, slot: number): void {
+    page.text(this.name)
+    page.text(suffix)
+    this.#table.writeLabels(page, slot)
+  }
+
+  /** prom-client's view of the same numbers, for those who ask its Registry. */
+  async get(): Promise<object> {
+    const values = shownSlots(this.#table, slot => this.count(slot) > 0).flatMap(slot => this.#valuesOf(slot))
+    return { name: this.name, help: this.help, type: this.type, aggregator: 'sum', values }
+  }
+
+  #valuesOf(slot: number): object[] {
+    const labels = this.#table.labelsOf(slot)
+    let cumulative = 0
+    const buckets = Array.from({ length: this.#width }, (_, bucket) => {
+      cumulative += this.#counts[slot * this.#width + bucket]!
+      const le = bucket < this.#bounds.length ? this.#bounds[bucket] : '+Inf'
+      return { metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: cumulative }
+    })
+    return [
+      ...buckets,
+      { metricName: `${this.name}_sum`, labels, value: this.#sums[slot] },
+      { metricName: `${this.name}_count`, labels, value: cumulative },
+    ]
+  }
+}
+
+function shownSlots(table: SeriesTable, shows: (slot: number) => boolean): number[] {
+  const slots: number[] = []
+  for (let slot = 0; slot < table.slots; slot++) {
+    if ((slot !== OVERFLOW || table.overflowed > 0) && shows(slot)) slots.push(slot)
+  }
+  return slots
+}

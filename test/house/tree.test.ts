@@ -1,0 +1,71 @@
+// The house: imports run assembly → collectors → exporter, houses are entered by their doors, nothing imports the tests.
+
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const ROOT = join(import.meta.dirname, '../..')
+
+/** Floors from top to bottom. A file may import from its own floor and from those below it. */
+const FLOORS = ['assembly', 'collectors', 'exporter', 'options'] as const
+
+interface Import {
+  readonly from: string
+  readonly to: string
+}
+
+/** Every relative import of a file, type imports and dynamic ones included. */
+function imports(file: string, source: string): Import[] {
+  const found = source.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)['"](\.[^'"]+)['"]/g)
+  return [...found].map(([, path]) => ({ from: file, to: normalize(join(dirname(file), path!)) }))
+}
+
+function floor(file: string): (typeof FLOORS)[number] | undefined {
+  if (!file.includes('/')) return 'assembly'
+  return FLOORS.find(name => file.startsWith(`${name}/`))
+}
+
+/** What is wrong with an import, or undefined. */
+function fault({ from, to }: Import): string | undefined {
+  if (to.startsWith('test/') && !from.startsWith('test/')) return 'nothing imports the tests'
+  const [above, below] = [floor(from), floor(to)]
+  if (above && below && FLOORS.indexOf(below) < FLOORS.indexOf(above)) return `${above} must not import ${below}`
+  // collectors/process/procfs.ts is a room of the house collectors/process: others knock at collectors/process.ts.
+  const house = /^((?:collectors|exporter)\/[^/]+)\//.exec(to)?.[1]
+  if (house && !from.startsWith('test/') && from !== `${house}.ts` && !from.startsWith(`${house}/`))
+    return `the house ${house} is entered by its door ${house}.ts`
+  return undefined
+}
+
+t.test('no import runs upwards, and no house is entered past its door', async t => {
+  const files = globSync('**/*.ts', { cwd: ROOT, exclude: ['**/node_modules/**', 'dist/**', 'examples/**'] })
+  t.ok(files.length > 20, 'the files were found')
+  for (const file of files)
+    for (const each of imports(file, readFileSync(join(ROOT, file), 'utf8')))
+      t.equal(fault(each), undefined, `${each.from} → ${each.to}`)
+})
+
+t.test('the rules refuse what they should', async t => {
+  const f = (from: string, to: string, expected: string | undefined) => t.equal(fault({ from, to }), expected)
+  f('exporter/web.ts', 'collectors/health.ts', 'exporter must not import collectors')
+  f('collectors/health.ts', 'sidecar.ts', 'collectors must not import assembly')
+  f(
+    'collectors/health.ts',
+    'collectors/process/procfs.ts',
+    'the house collectors/process is entered by its door collectors/process.ts',
+  )
+  f('sidecar.ts', 'exporter/metrics/page.ts', 'the house exporter/metrics is entered by its door exporter/metrics.ts')
+  f('collectors/health.ts', 'test/health/server.ts', 'nothing imports the tests')
+  f('collectors/process/cgroup.ts', 'collectors/process/procfs.ts', undefined)
+  f('collectors/health/http.ts', 'collectors/health.ts', undefined)
+  f('collectors/health.ts', 'exporter/metrics.ts', undefined)
+  f('sidecar.ts', 'collectors/health.ts', undefined)
+})
+
+t.test('imports are found in all their spellings', async t => {
+  const source = `import a from './a.ts'\nimport type { B } from "../b.ts"\nexport { c } from './c.ts'\nawait import('./d.ts')\nimport './e.ts'`
+  t.same(
+    imports('x/y.ts', source).map(each => each.to),
+    ['x/a.ts', 'b.ts', 'x/c.ts', 'x/d.ts', 'x/e.ts'],
+  )
+})
