@@ -78,9 +78,9 @@ export function receive(
   request.on('data', (chunk: Buffer) => {
     if (over) return
     length += chunk.length
-    if (length > limit) return finish({ kind: 'too_large' })
-    if (!share.hold(length)) return finish({ kind: 'no_room' })
-    if (first === undefined) first = chunk
+    if (length > limit) finish({ kind: 'too_large' })
+    else if (!share.hold(length)) finish({ kind: 'no_room' })
+    else if (first === undefined) first = chunk
     else if (more === undefined) more = [first, chunk]
     else more.push(chunk)
   })
@@ -96,30 +96,37 @@ export type Inflated =
 
 /** Decompresses gzip to at most `limit` bytes. `done` may be called before this returns. */
 export function inflate(body: Buffer, limit: number, share: Share, done: (inflated: Inflated) => void): void {
-  const tooLarge: Inflated = { kind: 'too_large', why: `more than ${limit} bytes after decompression` }
   // The trailer tells the size of the last member. It is the sender's claim: it is used to choose, never trusted.
   const claim = body.length >= 18 ? body.readUInt32LE(body.length - 4) : 0
-  if (claim > limit) return done(tooLarge)
-  if (!share.hold(body.length + claim)) return done({ kind: 'no_room' })
-
-  const options = { maxOutputLength: Math.max(1, claim), chunkSize: Math.max(64, claim) }
-  const settle = (error: unknown, output?: Buffer) => {
-    if (output) return done({ kind: 'body', body: output })
-    if (codeOf(error) !== 'ERR_BUFFER_TOO_LARGE') return done({ kind: 'broken', why: reasonOf(error) })
-    // Several members, or a lie: now it may be anything up to the limit.
-    if (!share.hold(body.length + limit)) return done({ kind: 'no_room' })
-    gunzip(body, { maxOutputLength: limit }, (again, whole) => {
-      if (!again) return done({ kind: 'body', body: whole })
-      done(codeOf(again) === 'ERR_BUFFER_TOO_LARGE' ? tooLarge : { kind: 'broken', why: reasonOf(again) })
-    })
+  const tooLarge: Inflated = { kind: 'too_large', why: `${limit} bytes after decompression` }
+  if (claim > limit || !share.hold(body.length + claim)) {
+    done(claim > limit ? tooLarge : { kind: 'no_room' })
+    return
   }
+  const settle = (error: unknown, output: Buffer) => {
+    if (!error) done({ kind: 'body', body: output })
+    else if (codeOf(error) !== 'ERR_BUFFER_TOO_LARGE') done({ kind: 'broken', why: reasonOf(error) })
+    // Several members, or a lie: now it may be anything up to the limit.
+    else if (!share.hold(body.length + limit)) done({ kind: 'no_room' })
+    else
+      gunzip(body, { maxOutputLength: limit }, (again, whole) => {
+        if (!again) done({ kind: 'body', body: whole })
+        else if (codeOf(again) === 'ERR_BUFFER_TOO_LARGE') done(tooLarge)
+        else done({ kind: 'broken', why: reasonOf(again) })
+      })
+  }
+  const options = { maxOutputLength: Math.max(1, claim), chunkSize: Math.max(64, claim) }
   // Below a mebibyte the thread pool costs more than the decompression; above, the loop must stay free.
-  if (claim > SYNCHRONOUS || body.length > SYNCHRONOUS) return gunzip(body, options, settle)
+  if (claim > SYNCHRONOUS || body.length > SYNCHRONOUS) {
+    gunzip(body, options, settle)
+    return
+  }
   let output: Buffer
   try {
     output = gunzipSync(body, options)
   } catch (error) {
-    return settle(error)
+    settle(error, EMPTY)
+    return
   }
   settle(undefined, output)
 }

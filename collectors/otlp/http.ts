@@ -4,7 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock } from '../collector.ts'
-import { type Budget, type Inflated, inflate, type Received, receive, Share } from './body.ts'
+import { type Budget, type Inflated, inflate, receive, Share } from './body.ts'
 import type { Intake } from './intake.ts'
 import type { Addressee, HttpCode, Ledger } from './ledger.ts'
 import { CODE, CONTENT_TYPE, type Code, type Encoding, response, type Signal, status } from './status.ts'
@@ -60,11 +60,6 @@ const SIGNALS: ReadonlyMap<string, Signal> = new Map([
   ['/v1/logs', 'logs'],
 ])
 
-/** Said while the body of a request is still on its way, and so counted only once, whoever ends it. */
-interface Reading {
-  readonly signal: Signal
-}
-
 class Exchanges {
   draining = false
   readonly #options: HttpOptions
@@ -72,7 +67,8 @@ class Exchanges {
   readonly #budget: Budget
   readonly #ledger: Ledger
   readonly #clock: Clock
-  readonly #reading = new WeakMap<Socket, Reading>()
+  // Connections on which a body is arriving, so that one that fails is counted once, whoever notices first.
+  readonly #reading = new WeakMap<Socket, Signal>()
 
   constructor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock) {
     this.#options = options
@@ -86,68 +82,87 @@ class Exchanges {
     const { headers } = request
     const encoding = encodingOf(headers['content-type'])
     const signal = SIGNALS.get(pathOf(request.url ?? ''))
-    const refuse: Refuse = (code, message, extra = {}) =>
-      this.#refuse(answer, signal ?? 'none', encoding ?? 'json', code, message, extra, waits)
-
-    // Nothing here is for browsers: a page that posts to this port is an attack on the person before it.
-    if (headers.origin !== undefined) return refuse(403, `cannot take a request from a web page (${headers.origin})`)
-    if (!signal) return refuse(404, 'nothing is here; OTLP goes to /v1/traces, /v1/metrics or /v1/logs')
-    if (request.method !== 'POST') return refuse(405, `cannot ${request.method}; use POST`, { Allow: 'POST' })
-    if (!encoding)
-      return refuse(415, 'cannot take this content type; send application/x-protobuf or application/json', {
-        Accept: 'application/x-protobuf, application/json',
-      })
-    const compression = (headers['content-encoding'] ?? '').trim().toLowerCase()
-    const gzipped = compression === 'gzip'
-    if (!gzipped && compression !== '' && compression !== 'identity')
-      return refuse(415, 'cannot take this content encoding; send gzip or none', { 'Accept-Encoding': 'gzip' })
-
+    const exchange: Exchange = { answer, signal: signal ?? 'none', encoding: encoding ?? 'json', waits }
+    const refusal = refusalByHead(request, signal, encoding)
+    // The two are defined if nothing was refused, which the types do not see.
+    if (refusal || !signal || !encoding) {
+      this.#refuse(exchange, refusal ?? NOWHERE_TO_GO)
+      return
+    }
     const limit = encoding === 'json' ? this.#options.max_json : this.#options.max_request
     const declared = Number(headers['content-length'] ?? 0)
     const share = new Share(this.#budget)
-    const tooLarge = `cannot take more than ${limit} bytes at once; send smaller batches`
-    if (declared > limit) return this.#linger(request, answer, () => refuse(413, tooLarge, CLOSE))
-    if (!share.hold(Math.max(declared, 1))) return refuse(503, BUSY, RETRY)
-    if (waits) answer.writeContinue()
+    if (declared > limit) {
+      this.#linger(request, exchange, tooLarge(`${limit} bytes`))
+    } else if (share.hold(Math.max(declared, 1))) {
+      if (waits) answer.writeContinue()
+      this.#read(request, exchange, signal, limit, share)
+    } else {
+      this.#refuse(exchange, BUSY)
+    }
+  }
 
-    const decode = (body: Buffer) => {
-      const decision = this.#intake.take(signal, encoding, body)
-      share.release()
-      if (decision.kind === 'taken') {
-        this.#ledger.answered(signal, 'http', 200)
-        return this.#send(answer, 200, encoding, response(signal, encoding, decision.rejected, decision.text), {})
-      }
-      refuse(DECIDED[decision.reason], decision.text)
-    }
-    const inflated = (result: Inflated) => {
-      if (result.kind === 'body') return decode(result.body)
-      share.release()
-      if (result.kind === 'no_room') return refuse(503, BUSY, RETRY)
-      if (result.kind === 'broken') return refuse(400, `cannot decompress the body: ${result.why}`)
-      refuse(413, `cannot take a body of ${result.why}; send smaller batches`)
-    }
-    const received = (result: Received) => {
+  #read(request: IncomingMessage, exchange: Exchange, signal: Signal, limit: number, share: Share): void {
+    const gzipped = compressionOf(request) === 'gzip'
+    this.#reading.set(request.socket, signal)
+    receive(request, limit, share, received => {
       const open = this.#reading.delete(request.socket)
-      if (result.kind === 'body') return gzipped ? inflate(result.body, limit, share, inflated) : decode(result.body)
-      share.release()
-      if (result.kind === 'no_room')
-        return this.#linger(request, answer, () => refuse(503, BUSY, { ...RETRY, ...CLOSE }))
-      if (result.kind === 'too_large') return this.#linger(request, answer, () => refuse(413, tooLarge, CLOSE))
-      if (open) this.#ledger.answered(signal, 'http', 499)
+      switch (received.kind) {
+        case 'body':
+          if (gzipped)
+            inflate(received.body, limit, share, inflated => this.#inflated(inflated, exchange, signal, share))
+          else this.#take(received.body, exchange, signal, share)
+          return
+        case 'too_large':
+          share.release()
+          this.#linger(request, exchange, tooLarge(`${limit} bytes`))
+          return
+        case 'no_room':
+          share.release()
+          this.#linger(request, exchange, BUSY)
+          return
+        case 'aborted':
+          share.release()
+          if (open) this.#ledger.answered(signal, 'http', 499)
+      }
+    })
+  }
+
+  #inflated(inflated: Inflated, exchange: Exchange, signal: Signal, share: Share): void {
+    if (inflated.kind === 'body') {
+      this.#take(inflated.body, exchange, signal, share)
+      return
     }
-    this.#reading.set(request.socket, { signal })
-    receive(request, limit, share, received)
+    share.release()
+    if (inflated.kind === 'no_room') this.#refuse(exchange, BUSY)
+    else if (inflated.kind === 'too_large') this.#refuse(exchange, tooLarge(inflated.why))
+    else this.#refuse(exchange, { code: 400, message: `cannot decompress the body: ${inflated.why}` })
+  }
+
+  #take(body: Buffer, exchange: Exchange, signal: Signal, share: Share): void {
+    const decision = this.#intake.take(signal, exchange.encoding, body)
+    share.release()
+    if (decision.kind === 'refused') {
+      this.#refuse(exchange, { code: DECIDED[decision.reason], message: decision.text })
+      return
+    }
+    this.#ledger.answered(signal, 'http', 200)
+    const { encoding, answer } = exchange
+    const said = response(signal, encoding, decision.rejected, decision.text)
+    this.#head(answer, 200, encoding, said, {})
+    answer.end(said)
   }
 
   /** "Expect:" with anything but 100-continue. */
   expectation(request: IncomingMessage, answer: ServerResponse): void {
     const encoding = encodingOf(request.headers['content-type']) ?? 'json'
-    this.#refuse(answer, 'none', encoding, 417, 'cannot meet this expectation', CLOSE, true)
+    const refusal = { code: 417, message: 'cannot meet this expectation; send none' } as const
+    this.#refuse({ answer, signal: 'none', encoding, waits: true }, refusal)
   }
 
   /** What Node's parser refused, or what took too long to arrive. */
   unreadable(error: NodeJS.ErrnoException, socket: Socket): void {
-    const signal = this.#reading.get(socket)?.signal ?? 'none'
+    const signal = this.#reading.get(socket) ?? 'none'
     this.#reading.delete(socket)
     if (!socket.writable || error.code === 'ECONNRESET') {
       if (signal !== 'none') this.#ledger.answered(signal, 'http', 499)
@@ -163,60 +178,102 @@ class Exchanges {
     socket.destroySoon()
   }
 
-  #refuse(
-    answer: ServerResponse,
-    signal: Addressee,
-    encoding: Encoding,
-    code: keyof typeof STATUS,
-    message: string,
-    extra: Readonly<Record<string, string>>,
-    waits: boolean,
-  ): void {
-    this.#ledger.answered(signal, 'http', signal !== 'none' || NOWHERE.has(code) ? code : 404)
-    // A client that waits for "100 Continue" may or may not send its body now; only closing is unambiguous.
-    const headers = waits ? { ...extra, ...CLOSE } : extra
-    this.#send(answer, code, encoding, status(encoding, STATUS[code], message), headers)
-  }
-
-  #send(
-    answer: ServerResponse,
-    code: HttpCode,
-    encoding: Encoding,
-    body: Buffer,
-    extra: Readonly<Record<string, string>>,
-  ): void {
-    const headers = { 'Content-Type': CONTENT_TYPE[encoding], 'Content-Length': body.length, ...extra }
-    answer.writeHead(code, this.draining ? { ...headers, ...CLOSE } : headers)
-    if (LINGERING.has(answer)) answer.write(body)
-    else answer.end(body)
+  #refuse(exchange: Exchange, refusal: Refusal): void {
+    exchange.answer.end(this.#say(exchange, refusal))
   }
 
   /**
-   * Answers while the client is still sending. Closing at once would reset the connection, and the client would lose the
+   * Refuses while the client is still sending. Closing at once would reset the connection, and the client would lose the
    * answer with it; so what it still sends is thrown away, for a second at most.
    */
-  #linger(request: IncomingMessage, answer: ServerResponse, refuse: () => void): void {
-    LINGERING.add(answer)
-    refuse()
+  #linger(request: IncomingMessage, exchange: Exchange, refusal: Refusal): void {
+    const body = this.#say(exchange, { ...refusal, headers: { ...refusal.headers, ...CLOSE } })
+    exchange.answer.write(body)
     request.removeAllListeners('data')
     request.resume()
     const over = new AbortController()
     const end = () => {
       over.abort()
-      answer.end()
+      exchange.answer.end()
     }
     request.once('end', end)
     request.once('close', end)
     this.#clock.sleep(1000, over.signal).then(end, () => {})
   }
+
+  /** Counts the refusal and writes its head; the body is returned. */
+  #say({ answer, signal, encoding, waits }: Exchange, { code, message, headers = {} }: Refusal): Buffer {
+    this.#ledger.answered(signal, 'http', code)
+    // A client that waits for "100 Continue" may or may not send its body now; only closing is unambiguous.
+    const all = waits ? { ...headers, ...CLOSE } : headers
+    const body = status(encoding, STATUS[code], message)
+    this.#head(answer, code, encoding, body, all)
+    return body
+  }
+
+  #head(answer: ServerResponse, code: HttpCode, encoding: Encoding, body: Buffer, extra: Headers): void {
+    const headers = { 'Content-Type': CONTENT_TYPE[encoding], 'Content-Length': body.length, ...extra }
+    answer.writeHead(code, this.draining ? { ...headers, ...CLOSE } : headers)
+  }
 }
 
-type Refuse = (code: keyof typeof STATUS, message: string, extra?: Readonly<Record<string, string>>) => void
+type Headers = Readonly<Record<string, string>>
 
-const LINGERING = new WeakSet<ServerResponse>()
+/** A request and how to answer it. */
+interface Exchange {
+  readonly answer: ServerResponse
+  readonly signal: Addressee
+  readonly encoding: Encoding
+  /** The client sends the body only after "100 Continue". */
+  readonly waits: boolean
+}
 
-const BUSY = 'too many bytes are being received right now; try again'
-const RETRY = { 'Retry-After': '1' }
+interface Refusal {
+  readonly code: keyof typeof STATUS
+  readonly message: string
+  readonly headers?: Headers
+}
+
+/** What can be refused before the body is read, by the head alone. */
+function refusalByHead(
+  request: IncomingMessage,
+  signal: Signal | undefined,
+  encoding: Encoding | undefined,
+): Refusal | undefined {
+  const { origin } = request.headers
+  // Nothing here is for browsers: a page that posts to this port is an attack on the person before it.
+  if (origin !== undefined) return { code: 403, message: `cannot take a request from a web page (${origin})` }
+  if (!signal) return NOWHERE_TO_GO
+  if (request.method !== 'POST')
+    return { code: 405, message: `cannot ${request.method}; use POST`, headers: { Allow: 'POST' } }
+  if (!encoding) return WRONG_TYPE
+  return ['', 'identity', 'gzip'].includes(compressionOf(request)) ? undefined : WRONG_ENCODING
+}
+
+const NOWHERE_TO_GO: Refusal = {
+  code: 404,
+  message: 'nothing is here; OTLP goes to /v1/traces, /v1/metrics or /v1/logs',
+}
+const WRONG_TYPE: Refusal = {
+  code: 415,
+  message: 'cannot take this content type; send application/x-protobuf or application/json',
+  headers: { Accept: 'application/x-protobuf, application/json' },
+}
+const WRONG_ENCODING: Refusal = {
+  code: 415,
+  message: 'cannot take this content encoding; send gzip or none',
+  headers: { 'Accept-Encoding': 'gzip' },
+}
+const BUSY: Refusal = {
+  code: 503,
+  message: 'too many bytes are being received right now; try again',
+  headers: { 'Retry-After': '1' },
+}
+
+function tooLarge(limit: string): Refusal {
+  return { code: 413, message: `cannot take more than ${limit} at once; send smaller batches` }
+}
+
 const CLOSE = { Connection: 'close' }
 
 const STATUS = {
@@ -235,13 +292,14 @@ const STATUS = {
 
 const DECIDED = { undecodable: 400, too_large: 413, internal: 500 } as const
 
-/** Codes that a request for none of the signals can get. */
-const NOWHERE: ReadonlySet<number> = new Set([400, 403, 404, 408, 413, 417, 431])
-
 const UNREADABLE: Readonly<Record<string, readonly [keyof typeof STATUS, string, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request took too long to arrive'],
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'cannot take more than 16 KiB of headers'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Payload Too Large', 'cannot take chunk extensions of this size'],
+}
+
+function compressionOf({ headers }: IncomingMessage): string {
+  return (headers['content-encoding'] ?? '').trim().toLowerCase()
 }
 
 /** The path without the query; anything else than an absolute path is none of ours. */

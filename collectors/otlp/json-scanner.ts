@@ -89,19 +89,10 @@ export class Scanner {
 
   /** A string, written as bytes. */
   string(out: Writer): void {
-    const start = this.#quote()
-    const stop = this.#plain(start)
-    if (this.#json[stop] === QUOTE) {
-      this.#pos = stop + 1
-      return out.copy(this.#json, start, stop)
-    }
-    this.#pos = start
-    for (;;) {
-      const from = this.#pos
-      const to = this.#plain(from)
-      out.copy(this.#json, from, to)
-      this.#pos = to
-      if (this.#json[to] === QUOTE) break
+    for (let from = this.#quote(); ; from = this.#pos) {
+      this.#pos = this.#plain(from)
+      out.copy(this.#json, from, this.#pos)
+      if (this.#json[this.#pos] === QUOTE) break
       const begin = this.#pos
       this.#escapes()
       // All escapes that touch each other are undone at once: a surrogate pair is two of them.
@@ -121,26 +112,26 @@ export class Scanner {
 
   /** Passes over a value of whatever kind, checking its grammar. */
   skip(): void {
-    switch (this.#peek()) {
+    const byte = this.#peek()
+    switch (byte) {
       case QUOTE:
         this.#quote()
-        return this.#rest()
+        this.#rest()
+        break
       case 0x7b:
-        for (let more = this.open(0x7d); more; more = this.another(0x7d)) {
-          this.key()
+      case 0x5b:
+        for (let more = this.open(byte + 2); more; more = this.another(byte + 2)) {
+          if (byte === 0x7b) this.key()
           this.skip()
         }
-        return
-      case 0x5b:
-        for (let more = this.open(0x5d); more; more = this.another(0x5d)) this.skip()
-        return
+        break
       case 0x6e:
         this.#literal('null')
-        return
+        break
       case 0x74:
       case 0x66:
         this.boolean()
-        return
+        break
       default:
         this.#number()
     }

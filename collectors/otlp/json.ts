@@ -72,57 +72,69 @@ class Transcoder {
   }
 
   #scalar(scalar: Scalar, field: Field): void {
+    const out = this.#out
     switch (scalar) {
       case 'string': {
-        const start = this.#out.begin()
-        this.#in.string(this.#out)
-        return this.#out.end(start)
+        const start = out.begin()
+        this.#in.string(out)
+        out.end(start)
+        break
       }
       case 'bytes':
-        return this.#binary(base64(this.#in.text()), 'base64')
+        this.#binary(base64(this.#in.text()), 'base64')
+        break
       case 'id':
-        return this.#binary(hex(this.#in.text()), 'hex')
+        this.#binary(hex(this.#in.text()), 'hex')
+        break
       case 'bool':
-        return this.#out.varint(this.#in.boolean() ? 1 : 0)
+        out.varint(this.#in.boolean() ? 1 : 0)
+        break
       case 'double':
-        return this.#out.double(this.#double())
+        out.double(this.#double())
+        break
       case 'int32':
-        return this.#signed(this.#integer(-(2 ** 31), 2 ** 31 - 1, field))
+        this.#signed(this.#integer(-(2 ** 31), 2 ** 31 - 1, field))
+        break
       case 'sint32': {
         const value = Number(this.#integer(-(2 ** 31), 2 ** 31 - 1, field))
-        return this.#out.varint((value << 1) ^ (value >> 31))
+        out.varint((value << 1) ^ (value >> 31))
+        break
       }
       case 'uint32':
-        return this.#out.varint(Number(this.#integer(0, 2 ** 32 - 1, field)))
+        out.varint(Number(this.#integer(0, 2 ** 32 - 1, field)))
+        break
       case 'fixed32':
-        return this.#out.fixed32(Number(this.#integer(0, 2 ** 32 - 1, field)))
+        out.fixed32(Number(this.#integer(0, 2 ** 32 - 1, field)))
+        break
       case 'int64':
-        return this.#signed(this.#integer(-(2n ** 63n), 2n ** 63n - 1n, field))
+        this.#signed(this.#integer(-(2n ** 63n), 2n ** 63n - 1n, field))
+        break
       case 'uint64': {
         const value = BigInt(this.#integer(0, 2n ** 64n - 1n, field))
-        return this.#out.varint64(low(value), high(value))
+        out.varint64(low(value), high(value))
+        break
       }
-      case 'fixed64':
+      case 'fixed64': {
+        const value = BigInt(this.#integer(0, 2n ** 64n - 1n, field))
+        out.fixed64(low(value), high(value))
+        break
+      }
       case 'sfixed64': {
-        const value = BigInt(
-          scalar === 'fixed64'
-            ? this.#integer(0, 2n ** 64n - 1n, field)
-            : this.#integer(-(2n ** 63n), 2n ** 63n - 1n, field),
-        )
-        return this.#out.fixed64(low(value), high(value))
+        const value = BigInt(this.#integer(-(2n ** 63n), 2n ** 63n - 1n, field))
+        out.fixed64(low(value), high(value))
+        break
       }
     }
   }
 
   #binary(text: string | undefined, encoding: 'hex' | 'base64'): void {
-    if (text === undefined) return this.#in.fail(`a text that is not ${encoding}`)
+    if (text === undefined) this.#in.fail(`a text that is not ${encoding}`)
     const bytes = Buffer.from(text, encoding)
     this.#out.varint(bytes.length)
     this.#out.copy(bytes, 0, bytes.length)
   }
 
   #signed(value: number | bigint): void {
-    if (value >= 0 && value < 2 ** 32) return this.#out.varint(Number(value))
     const wide = BigInt(value)
     this.#out.varint64(low(wide), high(wide))
   }

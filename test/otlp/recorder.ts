@@ -1,0 +1,80 @@
+// A span consumer that writes down everything it is shown, so that a test can compare it with what was sent.
+
+import type { AttributeView, ExportRequest, SpanConsumer, SpanView } from '../../collectors/otlp.ts'
+
+export interface Recorded {
+  readonly traceId: string
+  readonly spanId: string
+  readonly parent: string | undefined
+  readonly name: string
+  readonly kind: number
+  readonly status: number
+  readonly seconds: number
+  readonly endSeconds: number
+  readonly attributes: Readonly<Record<string, string>>
+  readonly resource: Readonly<Record<string, string>>
+  readonly serial: number
+}
+
+export class Recorder implements SpanConsumer {
+  readonly wants: { readonly span: readonly string[]; readonly resource: readonly string[] }
+  spans: Recorded[] = []
+  requests: ExportRequest[] = []
+  ended = 0
+  #positions: { readonly span: readonly number[]; readonly resource: readonly number[] } = { span: [], resource: [] }
+
+  constructor(span: readonly string[] = [], resource: readonly string[] = ['service.name']) {
+    this.wants = { span, resource }
+  }
+
+  bound(positions: { readonly span: readonly number[]; readonly resource: readonly number[] }): void {
+    this.#positions = positions
+  }
+
+  begin(request: ExportRequest): void {
+    this.requests.push(request)
+  }
+
+  end(): void {
+    this.ended++
+  }
+
+  span(view: SpanView): void {
+    const { bytes } = view
+    const id = (start: number, length: number) => bytes.toString('hex', start, start + length)
+    this.spans.push({
+      traceId: id(view.traceId, 16),
+      spanId: id(view.spanId, 8),
+      parent: view.parentSpanId < 0 ? undefined : id(view.parentSpanId, 8),
+      name: bytes.toString('utf8', view.nameStart, view.nameEnd),
+      kind: view.kind,
+      status: view.status,
+      seconds: view.seconds,
+      endSeconds: view.endSeconds,
+      attributes: values(bytes, view.spanAttributes, this.wants.span, this.#positions.span),
+      resource: values(bytes, view.resourceAttributes, this.wants.resource, this.#positions.resource),
+      serial: view.resourceSerial,
+    })
+  }
+}
+
+/** Texts as they are; other values as their type and the bytes of the AnyValue. */
+function values(
+  bytes: Buffer,
+  view: AttributeView,
+  keys: readonly string[],
+  positions: readonly number[],
+): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const [i, key] of keys.entries()) {
+    const at = positions[i]!
+    const type = view.type[at]!
+    const start = view.start[at]!
+    const end = view.end[at]!
+    if (type === 1) found[key] = bytes.toString('utf8', start, end)
+    else if (type > 1) found[key] = `${TYPES[type]} ${bytes.toString('hex', start, end)}`
+  }
+  return found
+}
+
+const TYPES = ['', 'string', 'bool', 'int', 'double', 'other']
