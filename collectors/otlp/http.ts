@@ -17,14 +17,16 @@ export interface HttpOptions {
   readonly request_timeout: number
 }
 
-export interface Door {
+export interface HttpDoor {
   readonly server: Server
   /** From now on each answer closes its connection, so that closing the server ends when the last one is given. */
   drain(): void
+  /** Ends every connection at once. */
+  cut(): void
 }
 
 /** A server that is not listening yet. */
-export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): Door {
+export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): HttpDoor {
   const { createServer } = process.getBuiltinModule('node:http')
   const exchange = new Exchanges(options, intake, budget, ledger, clock)
   const server = createServer({
@@ -51,6 +53,7 @@ export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, l
     drain: () => {
       exchange.draining = true
     },
+    cut: () => server.closeAllConnections(),
   }
 }
 
