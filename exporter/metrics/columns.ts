@@ -3,8 +3,9 @@
 
 import { Exemplars } from './exemplars.ts'
 import type { CounterFamily, HistogramFamily } from './family.ts'
-import { bound, type Format, writeHead } from './format.ts'
+import { bound, type Format, type TextFormat, writeHead } from './format.ts'
 import type { Page } from './page.ts'
+import { openFamily, writeHistogram, writeNumber } from './protobuf.ts'
 import { type Column, copied, OVERFLOW, type SeriesTable } from './table.ts'
 
 /** A metric object that renders itself, in slices. */
@@ -69,6 +70,7 @@ export class CounterColumn implements Column, Rendering {
   }
 
   write(page: Page, format: Format, from: number): number {
+    if (format === 'protobuf') return this.#writeMessages(page, from)
     const table = this.#table
     if (from === 0) writeHead(page, format, 'counter', this.name, this.help)
     const end = Math.min(table.slots, from + SLICE_LINES)
@@ -84,6 +86,21 @@ export class CounterColumn implements Column, Rendering {
       page.text('\n')
     }
     return end === table.slots ? -1 : end
+  }
+
+  #writeMessages(page: Page, from: number): number {
+    const table = this.#table
+    if (from === 0) openFamily(page, 'counter', this.name, this.help)
+    const end = Math.min(table.slots, from + SLICE_LINES)
+    for (let slot = from; slot < end; slot++) {
+      if ((slot === OVERFLOW && table.overflowed === 0) || !this.#shows(slot)) continue
+      writeNumber(page, 'counter', table.labelText(slot), this.#values[slot]!, (message, field) =>
+        this.#exemplars?.writeMessage(message, field, slot),
+      )
+    }
+    if (end < table.slots) return end
+    page.close()
+    return -1
   }
 
   /** prom-client's view of the same numbers, for those who ask its Registry. */
@@ -105,7 +122,7 @@ export class HistogramColumn implements Column, Rendering {
   readonly #bounds: Float64Array
   readonly #width: number
   readonly #exemplars: Exemplars
-  readonly #le: Readonly<Record<Format, readonly string[]>>
+  readonly #le: Readonly<Record<TextFormat, readonly string[]>>
   #counts: Float64Array
   #sums: Float64Array
 
@@ -115,7 +132,7 @@ export class HistogramColumn implements Column, Rendering {
     this.#table = table
     this.#bounds = Float64Array.from(family.buckets)
     this.#width = family.buckets.length + 1
-    const spell = (format: Format): string[] =>
+    const spell = (format: TextFormat): string[] =>
       [...family.buckets, Number.POSITIVE_INFINITY].map(le => `le="${bound(format, le)}"} `)
     this.#le = { text: spell('text'), openmetrics: spell('openmetrics') }
     this.#exemplars = new Exemplars(table.capacity * this.#width)
@@ -152,14 +169,33 @@ export class HistogramColumn implements Column, Rendering {
   }
 
   write(page: Page, format: Format, from: number): number {
-    const table = this.#table
-    if (from === 0) writeHead(page, format, 'histogram', this.name, this.help)
-    const end = Math.min(table.slots, from + Math.ceil(SLICE_LINES / (this.#width + 2)))
-    for (let slot = from; slot < end; slot++) if (this.count(slot) > 0) this.#writeSeries(page, format, slot)
-    return end === table.slots ? -1 : end
+    if (from === 0) {
+      if (format === 'protobuf') openFamily(page, 'histogram', this.name, this.help)
+      else writeHead(page, format, 'histogram', this.name, this.help)
+    }
+    const { slots } = this.#table
+    const end = Math.min(slots, from + Math.ceil(SLICE_LINES / (this.#width + 2)))
+    for (let slot = from; slot < end; slot++) {
+      if (this.count(slot) === 0) continue
+      if (format === 'protobuf') this.#writeMessage(page, slot)
+      else this.#writeSeries(page, format, slot)
+    }
+    if (end < slots) return end
+    if (format === 'protobuf') page.close()
+    return -1
   }
 
-  #writeSeries(page: Page, format: Format, slot: number): void {
+  #writeMessage(page: Page, slot: number): void {
+    const first = slot * this.#width
+    writeHistogram(page, this.#table.labelText(slot), {
+      sum: this.#sums[slot],
+      bounds: this.#bounds,
+      count: bucket => this.#counts[first + bucket]!,
+      exemplar: (message, field, bucket) => this.#exemplars.writeMessage(message, field, first + bucket),
+    })
+  }
+
+  #writeSeries(page: Page, format: TextFormat, slot: number): void {
     const le = this.#le[format]
     let cumulative = 0
     for (let bucket = 0; bucket < this.#width; bucket++) {

@@ -7,6 +7,8 @@ export class Page {
   #full: Buffer[] = []
   #buffer = Buffer.allocUnsafeSlow(PAGE_BYTES)
   #length = 0
+  /** Where the length of the open part will stand. */
+  #place = 0
 
   /** Writes a text as UTF-8. */
   text(text: string): void {
@@ -39,6 +41,19 @@ export class Page {
     else this.text(spelled(value))
   }
 
+  /** Begins a part that its length shall precede as a varint (protobuf); ended by `close`, maybe some slices later. */
+  open(): void {
+    this.#cut()
+    this.#place = this.#full.push(NOTHING) - 1
+  }
+
+  close(): void {
+    this.#cut()
+    let length = 0
+    for (let i = this.#place + 1; i < this.#full.length; i++) length += this.#full[i]!.length
+    this.#full[this.#place] = varint(length)
+  }
+
   /** Everything written so far; the page is empty afterwards. */
   take(): Buffer[] {
     const all = [...this.#full, this.#buffer.subarray(0, this.#length)]
@@ -46,6 +61,13 @@ export class Page {
     this.#buffer = Buffer.allocUnsafeSlow(PAGE_BYTES)
     this.#length = 0
     return all
+  }
+
+  /** Lets the next byte begin a new buffer, without giving up the room that is left in this one. */
+  #cut(): void {
+    this.#full.push(this.#buffer.subarray(0, this.#length))
+    this.#buffer = this.#buffer.subarray(this.#length)
+    this.#length = 0
   }
 
   #digits(value: number): void {
@@ -70,6 +92,14 @@ export class Page {
 }
 
 const HEX = '0123456789abcdef'
+const NOTHING = Buffer.alloc(0)
+
+function varint(value: number): Buffer {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128)
+  return Buffer.from([...bytes, rest])
+}
 
 /** A number in the spelling of the exposition formats. */
 export function spelled(value: number): string {
