@@ -32,14 +32,12 @@ export const options = section('OTLP metrics of the application, exposed on /met
 
 export type MetricsOptions = Values<typeof options>
 
-export const metrics: Collector<MetricsOptions> & {
-  start(options: MetricsOptions, host: Pick<Host, 'metrics' | 'clock'>): Running & MetricsConsumer
-} = {
+export const metrics = {
   name: 'metrics',
   about: 'The application’s OTLP metrics as Prometheus metrics.',
   families: [gaps, expired],
   options,
-  start(options, { metrics, clock }) {
+  start(options: MetricsOptions, { metrics, clock }: Pick<Host, 'metrics' | 'clock'>): Running & MetricsConsumer {
     const source = metrics.imports('otlp_metrics', { series: options.limit, families: Math.min(options.limit, 1000) })
     const gap = metrics.counter(gaps)
     for (const reason of ['missing_interval', 'changed_buckets']) gap.inc({ reason }, 0)
@@ -59,4 +57,4 @@ export const metrics: Collector<MetricsOptions> & {
       },
     }
   },
-}
+} satisfies Collector<MetricsOptions>

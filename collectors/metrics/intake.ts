@@ -37,7 +37,7 @@ const LONGEST_HELP = 1024
 const LONGEST_ATTRIBUTES = 2 * LONGEST_LABELS
 /** Longer keys of resources, scopes and metrics are kept as their hash. */
 const LONGEST_KEY = 1024
-/** New series that one request may have refused with a closer look at each; further ones are refused by the same reason. */
+/** Series of one request that are refused after a closer look. While there is no room, further new ones get none. */
 const MOST_LOOKS = 1000
 /** Keys of a resource that are job and instance. */
 const IDENTITY = ['service.namespace', 'service.name', 'service.instance.id']
@@ -70,7 +70,7 @@ export class Intake {
   readonly #resource = new Reader()
   readonly #scopes = new Reader()
   readonly #metric = new Reader()
-  readonly #piece = new Reader()
+  readonly #body = new Reader()
   readonly #inner = new Reader()
   readonly #point = new Point()
 
@@ -92,17 +92,24 @@ export class Intake {
     return this.#refusals.list()
   }
 
+  /** Series beyond the limit are cheap to send; what they may cost here is bounded. */
+  get #spent(): boolean {
+    return this.#looks >= MOST_LOOKS && this.#source.full
+  }
+
   #resourceMetrics(start: number, end: number): void {
     // The resource may stand after its metrics, and in several pieces: so it is looked for first.
     const pieces: number[] = []
     for (const each = this.#resource.over(this.#bytes, start, end); each.next(); )
-      if (each.tag === field(1, LENGTH)) pieces.push(each.start, each.end)
+      if (each.tag === field(1, LENGTH)) addPiece(pieces, each.start, each.end)
     const key = this.#key(pieces)
-    const resource = this.#resources.held.get(key) ?? this.#newResource(key, pieces)
+    const known = this.#resources.held.get(key)
+    const resource = known ?? (this.#spent ? undefined : this.#newResource(key, pieces))
     const before = this.#accepted
     for (const each = this.#resource.over(this.#bytes, start, end); each.next(); )
       if (each.tag === field(2, LENGTH)) this.#scopeMetrics(resource, each.start, each.end)
-    if (this.#accepted > before) this.#accumulator.target(resource, () => this.#targetLabels(resource, pieces))
+    if (resource && this.#accepted > before)
+      this.#accumulator.target(resource, () => this.#targetLabels(resource, pieces))
   }
 
   #newResource(key: string, pieces: Ranges): Resource {
@@ -125,77 +132,83 @@ export class Intake {
     return labels.size === identity ? undefined : labels.text()
   }
 
-  #scopeMetrics(resource: Resource, start: number, end: number): void {
+  #scopeMetrics(resource: Resource | undefined, start: number, end: number): void {
     const pieces: number[] = []
     let [schemaStart, schemaEnd] = [0, 0]
     for (const each = this.#scopes.over(this.#bytes, start, end); each.next(); )
-      if (each.tag === field(1, LENGTH)) pieces.push(each.start, each.end)
+      if (each.tag === field(1, LENGTH)) addPiece(pieces, each.start, each.end)
       else if (each.tag === field(3, LENGTH)) [schemaStart, schemaEnd] = [each.start, each.end]
     this.#scope = pieces
     this.#schema = this.#bytes.toString('utf8', schemaStart, schemaEnd)
     const key = this.#key([...pieces, schemaStart, schemaEnd])
-    const scope = resource.scopes.get(key) ?? new Scope(resource, key)
+    const scope = resource && (resource.scopes.get(key) ?? new Scope(resource, key))
     for (const each = this.#scopes.over(this.#bytes, start, end); each.next(); )
       if (each.tag === field(2, LENGTH)) this.#metricAt(scope, each.start, each.end)
   }
 
-  #metricAt(scope: Scope, start: number, end: number): void {
+  #metricAt(scope: Scope | undefined, start: number, end: number): void {
+    const bytes = this.#bytes
     let [nameStart, nameEnd, helpStart, helpEnd, unitStart, unitEnd] = [0, 0, 0, 0, 0, 0]
-    let type = 0
-    let bodies: number[] = []
-    for (const each = this.#metric.over(this.#bytes, start, end); each.next(); )
+    // What is known of the data: pieces of one kind are one message. Of a oneof the last kind holds, and what came before
+    // of another kind is not there.
+    let [type, since, points, temporality, monotonic] = [0, 0, 0, 0, false]
+    for (const each = this.#metric.over(bytes, start, end); each.next(); )
       if (each.tag === field(1, LENGTH)) [nameStart, nameEnd] = [each.start, each.end]
       else if (each.tag === field(2, LENGTH)) [helpStart, helpEnd] = [each.start, each.end]
       else if (each.tag === field(3, LENGTH)) [unitStart, unitEnd] = [each.start, each.end]
       else if (KINDS.has(each.tag)) {
-        // A oneof: pieces of the last kind are one message, and what came before of another kind is not there.
         if (each.tag !== type) {
-          this.#refuse('invalid_point', this.#count(bodies), 'a metric with two kinds of data')
-          bodies = []
+          this.#refuse('invalid_point', points, 'a metric with two kinds of data')
+          type = each.tag
+          since = each.start
+          points = temporality = 0
+          monotonic = false
         }
-        type = each.tag
-        bodies.push(each.start, each.end)
+        for (const body = this.#body.over(bytes, each.start, each.end); body.next(); )
+          if (body.tag === field(1, LENGTH)) points++
+          else if (body.tag === field(2, VARINT)) temporality = body.int32
+          else if (body.tag === field(3, VARINT)) monotonic = body.low !== 0 || body.high !== 0
       }
     const kind = KINDS.get(type)
-    if (!kind) return
-    const name = this.#bytes.toString('utf8', nameStart, Math.min(nameEnd, nameStart + 4 * LONGEST_NAME))
-
-    let temporality = 0
-    let monotonic = false
-    this.#each(bodies, body => {
-      if (body.tag === field(2, VARINT)) temporality = body.int32
-      else if (body.tag === field(3, VARINT)) monotonic = body.low !== 0 || body.high !== 0
-    })
+    if (!kind || points === 0) return
+    const name = bytes.toString('utf8', nameStart, Math.min(nameEnd, nameStart + 4 * LONGEST_NAME))
     if (type === GAUGE || type === SUMMARY) temporality = CUMULATIVE
     if (temporality !== DELTA && temporality !== CUMULATIVE) {
-      this.#refuse('unspecified_temporality', this.#count(bodies), name)
+      this.#refuse('unspecified_temporality', points, name)
       return
     }
 
-    const form = `${type} ${temporality} ${monotonic} `
-    const key = form + this.#key([nameStart, nameEnd, unitStart, unitEnd])
-    let stream = scope.streams.get(key)
+    const key = `${type} ${temporality} ${monotonic} ${this.#key([nameStart, nameEnd, unitStart, unitEnd])}`
+    let stream = scope?.streams.get(key)
     if (!stream) {
-      const unit = this.#bytes.toString('utf8', unitStart, Math.min(unitEnd, unitStart + LONGEST_NAME))
+      if (!scope || this.#spent) {
+        this.#refuse('series_limit', points, name)
+        return
+      }
+      const unit = bytes.toString('utf8', unitStart, Math.min(unitEnd, unitStart + LONGEST_NAME))
       const family: ImportedFamily = {
         ...metricName(name, unit, typeOf(type, monotonic)),
         type: typeOf(type, monotonic),
-        help: this.#bytes.toString('utf8', helpStart, Math.min(helpEnd, helpStart + LONGEST_HELP)),
+        help: bytes.toString('utf8', helpStart, Math.min(helpEnd, helpStart + LONGEST_HELP)),
       }
       if (family.name === '' || family.name.length > LONGEST_NAME) {
-        this.#refuse('invalid_name', this.#count(bodies), name)
+        this.#refuse('invalid_name', points, name)
         return
       }
-      stream = new Stream(scope, key, kind, family, temporality === DELTA)
+      stream = new Stream(scope, key, family, temporality === DELTA)
     }
     const current: Current = { stream, name, refused: undefined }
-    this.#each(bodies, body => {
-      if (body.tag !== field(1, LENGTH)) return
-      this.#point.read(kind, this.#bytes, body.start, body.end)
-      const fate = this.#pointAt(current)
-      if (!isRefusal(fate)) this.#accepted++
-      else this.#refuse(fate, 1, this.#point.problem === '' ? name : `${name} ${this.#point.problem}`)
-    })
+    for (const each = this.#metric.over(bytes, start, end); each.next(); )
+      if (each.tag === type && each.start >= since)
+        for (const body = this.#body.over(bytes, each.start, each.end); body.next(); )
+          if (body.tag === field(1, LENGTH)) this.#take(current, kind, body.start, body.end)
+  }
+
+  #take(current: Current, kind: PointKind, start: number, end: number): void {
+    this.#point.read(kind, this.#bytes, start, end)
+    const fate = this.#pointAt(current)
+    if (!isRefusal(fate)) this.#accepted++
+    else this.#refuse(fate, 1, fate === 'invalid_point' ? `${current.name} ${this.#point.problem}` : current.name)
   }
 
   #pointAt(current: Current): Fate {
@@ -215,8 +228,7 @@ export class Intake {
     if (held && !held.series.gone) return this.#accumulator.update(held, stream, key, point, this.#bytes)
     if (point.ended) return 'taken'
     if (current.refused) return current.refused
-    // Series beyond the limit are cheap to send; what they may cost here is bounded.
-    if (this.#looks >= MOST_LOOKS && this.#source.full) return 'series_limit'
+    if (this.#spent) return 'series_limit'
     const labels = this.#labels(stream, attributes)
     const fate = labels === undefined ? 'label_limit' : this.#accumulator.learn(labels, stream, key, point, this.#bytes)
     if (isRefusal(fate)) this.#looks++
@@ -248,21 +260,6 @@ export class Intake {
     if (items > 0) this.#refusals.add(reason, items, which)
   }
 
-  /** Data points in these pieces of a gauge, sum, histogram or summary. */
-  #count(bodies: Ranges): number {
-    let points = 0
-    this.#each(bodies, body => {
-      if (body.tag === field(1, LENGTH)) points++
-    })
-    return points
-  }
-
-  #each(pieces: Ranges, visit: (field: Reader) => void): void {
-    const reader = this.#piece
-    for (let i = 0; i < pieces.length; i += 2)
-      for (reader.over(this.#bytes, pieces[i]!, pieces[i + 1]!); reader.next(); ) visit(reader)
-  }
-
   /** The bytes of these pieces as a key of a map. */
   #key(pieces: Ranges): string {
     let text = ''
@@ -277,6 +274,13 @@ export class Intake {
     return text
   }
 }
+
+/** Protobuf merges a message that comes in pieces. Nobody sends many, so there is no harm in ignoring more. */
+function addPiece(pieces: number[], start: number, end: number): void {
+  if (start < end && pieces.length < 2 * MOST_PIECES) pieces.push(start, end)
+}
+
+const MOST_PIECES = 64
 
 function typeOf(tag: number, monotonic: boolean): ImportedType {
   if (tag === GAUGE) return 'gauge'

@@ -80,14 +80,15 @@ export function attributes(bytes: Buffer, keyValues: Ranges, cut: number): [key:
   return [...found]
 }
 
-/** KeyValues of a Resource or an InstrumentationScope, which may come in pieces. */
+/** KeyValues of a Resource or an InstrumentationScope, which may come in pieces; not more than anybody needs. */
 export function keyValuesOf(bytes: Buffer, pieces: Ranges, number: number): number[] {
   const found: number[] = []
   for (let i = 0; i < pieces.length; i += 2)
-    for (message.over(bytes, pieces[i]!, pieces[i + 1]!); message.next(); )
+    for (message.over(bytes, pieces[i]!, pieces[i + 1]!); message.next() && found.length < MOST_OFFSETS; )
       if (message.tag === field(number, LENGTH)) found.push(message.start, message.end)
   return found
 }
 
+const MOST_OFFSETS = 2 * 1024
 const pair = new Reader()
 const message = new Reader()

@@ -29,6 +29,9 @@ const LAYOUTS: Readonly<Record<PointKind, Layout>> = {
 /** Every bucket and quantile is a line on each scrape. */
 const MOST_BOUNDS = 128
 const MOST_QUANTILES = 32
+const MOST_EXEMPLARS = 256
+/** Of attributes; the shortest one takes two bytes, so these are more than any labels are made from. */
+const MOST_OFFSETS = 16_384
 /** Of an exponential histogram, before neighbours are merged; SDKs send 160. */
 const MOST_COUNTS = 4096
 /** Exponents of doubles, with a margin: beyond them there is nothing to count. */
@@ -207,10 +210,12 @@ export class Point {
         this.time = reader.unsigned
         break
       case layout.attributes:
-        this.attributes.push(reader.start, reader.end)
+        // Too many are too long as well: the last offset tells.
+        if (this.attributes.length === MOST_OFFSETS) this.attributes[MOST_OFFSETS - 1] = reader.end
+        else this.attributes.push(reader.start, reader.end)
         break
       case layout.exemplars:
-        this.exemplars.push(reader.start, reader.end)
+        if (this.exemplars.length < 2 * MOST_EXEMPLARS) this.exemplars.push(reader.start, reader.end)
         break
       case layout.flags:
         this.ended = (reader.low & 1) !== 0

@@ -3,7 +3,6 @@
 // series stands in one place, and a level that becomes empty is dropped.
 
 import type { ImportedFamily, ImportedSeries } from '../../exporter/metrics.ts'
-import type { PointKind } from './point.ts'
 
 export class Resources {
   readonly held = new Map<string, Resource>()
@@ -41,15 +40,13 @@ export class Scope {
 export class Stream {
   readonly scope: Scope
   readonly key: string
-  readonly kind: PointKind
   readonly family: ImportedFamily
   readonly delta: boolean
   readonly points = new Map<string, Held>()
 
-  constructor(scope: Scope, key: string, kind: PointKind, family: ImportedFamily, delta: boolean) {
+  constructor(scope: Scope, key: string, family: ImportedFamily, delta: boolean) {
     this.scope = scope
     this.key = key
-    this.kind = kind
     this.family = family
     this.delta = delta
   }
