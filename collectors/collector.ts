@@ -70,10 +70,25 @@ export interface Log {
 export interface Application {
   /** `app.url` as configured. */
   readonly url: string | undefined
+  /** What else was configured to find its main process by. */
+  readonly select: Selection
   /** The process that `pillion run` started; undefined when attached, and before the start. */
   child: number | undefined
   /** The discovered main process, or undefined while there is none. */
   pid: number | undefined
   /** The TCP port that the application listens on (the lowest, if several), as discovered. */
   port: number | undefined
+}
+
+/** Ways to name the application's main process; the first one that is set counts. */
+export interface Selection {
+  readonly pid?: number | undefined
+  /** A file that begins with the process number. */
+  readonly pid_file?: string | undefined
+  /** A cgroup path, such as /system.slice/shop.service. */
+  readonly cgroup?: string | undefined
+  /** A regular expression for the command line or the name. */
+  readonly match?: string | undefined
+  /** A TCP port that it listens on. */
+  readonly port?: number | undefined
 }

@@ -71,7 +71,7 @@ export const options = section('Request metrics made from spans.', {
 
 export type SpansOptions = Values<typeof options>
 
-export const spans: Collector<SpansOptions> & {
+export const spans: Omit<Collector<SpansOptions>, 'start'> & {
   start(options: SpansOptions, host: Pick<Host, 'metrics'>): Running & SpanConsumer
 } = {
   name: 'spans',

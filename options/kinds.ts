@@ -16,6 +16,8 @@ export interface Kind<Value> {
   /** Never printed: print-config shows [redacted]. */
   readonly secret?: boolean
   parse(value: unknown): Exclude<Value, undefined>
+  /** The value as it is written in YAML, so that `parse(write(value))` is the value; left out where both are the same. */
+  write?(value: Value): string | number | boolean
 }
 
 export interface ListKind<Value> extends Kind<readonly Value[]> {
@@ -31,6 +33,15 @@ export interface Section<F extends Fields> {
   readonly kind: 'section'
   readonly about: string
   readonly fields: F
+}
+
+export function isSection(field: Field): field is Section<Fields> {
+  return field.kind === 'section'
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function isList(field: Field): field is ListKind<any> {
+  return field.kind === 'list'
 }
 
 /** The type of the values that a section describes. */
@@ -137,11 +148,13 @@ export function duration(
   const bounds = [more.min && `at least ${more.min}`, more.max && `at most ${more.max}`].filter(Boolean).join(', ')
   const expects = `a duration such as ${more.default === '0s' ? '10s' : more.default}${bounds && ` (${bounds})`}`
   const rest = { default: milliseconds(more.default), ...(more.otel ? { otel: more.otel } : {}) }
-  return scalar<number>(about, expects, { type: 'string', pattern: DURATION.source }, rest, value => {
+  const kind = scalar<number>(about, expects, { type: 'string', pattern: DURATION.source }, rest, value => {
     const ms = typeof value === 'string' ? milliseconds(value) : Number.NaN
-    if (!(ms >= min && ms <= max)) throw new Error(`must be ${expects}, not ${shown(value)}`)
+    const unit = /^\d+$/.test(String(value)) ? `; add a unit, as in ${value}s` : ''
+    if (!(ms >= min && ms <= max)) throw new Error(`must be ${expects}, not ${shown(value)}${unit}`)
     return ms
   }) as Kind<number>
+  return { ...kind, write: writeDuration }
 }
 
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|[smhd]))+$/
@@ -153,6 +166,18 @@ function milliseconds(text: string): number {
   return total
 }
 
+function writeDuration(ms: number): string {
+  if (ms === 0) return '0s'
+  if (ms % 1000 !== 0) return `${ms}ms`
+  const parts = [
+    [Math.floor(ms / 86_400_000), 'd'],
+    [Math.floor(ms / 3_600_000) % 24, 'h'],
+    [Math.floor(ms / 60_000) % 60, 'm'],
+    [Math.floor(ms / 1000) % 60, 's'],
+  ]
+  return parts.map(([count, unit]) => (count ? `${count}${unit}` : '')).join('')
+}
+
 const SIZES: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
 
 /** A size in bytes, written with a binary unit ("16MiB") or as a plain number of bytes. */
@@ -160,17 +185,26 @@ export function bytes(about: string, more: { default: string; min?: string; max?
   const min = size(more.min ?? '0B')
   const max = size(more.max ?? '1024GiB')
   const expects = `a size such as ${more.default} (at least ${more.min ?? '0B'}, at most ${more.max ?? '1024GiB'})`
-  return scalar<number>(about, expects, { type: ['string', 'integer'] }, { default: size(more.default) }, value => {
+  const json = { type: ['string', 'integer'], minimum: min, maximum: max, pattern: SIZE.source }
+  const kind = scalar<number>(about, expects, json, { default: size(more.default) }, value => {
     const count = typeof value === 'number' ? value : typeof value === 'string' ? size(value) : Number.NaN
     if (!Number.isSafeInteger(count) || count < min || count > max)
       throw new Error(`must be ${expects}, not ${shown(value)}`)
     return count
   }) as Kind<number>
+  return { ...kind, write: writeSize }
 }
 
+const SIZE = /^(\d+)(B|KiB|MiB|GiB)?$/
+
 function size(text: string): number {
-  const [, number, unit = 'B'] = /^(\d+)(B|KiB|MiB|GiB)?$/.exec(text) ?? []
+  const [, number, unit = 'B'] = SIZE.exec(text) ?? []
   return number === undefined ? Number.NaN : Number(number) * SIZES[unit]!
+}
+
+function writeSize(count: number): string {
+  const [unit, factor] = Object.entries(SIZES).findLast(([, each]) => count >= each && count % each === 0) ?? ['B', 1]
+  return `${count / factor}${unit}`
 }
 
 /** Where a door listens; undefined is "off". */
@@ -189,7 +223,13 @@ export function listen(about: string, more: { default: string; otel?: string }):
     const name = host === undefined ? '127.0.0.1' : host === '' ? '::' : host.replace(/^\[|\]$/g, '')
     return { host: name, port: Number(port) }
   }
-  const json = { type: ['string', 'integer', 'boolean'] }
+  const json = {
+    anyOf: [
+      { type: 'string', pattern: '^(?:off|(?:(?:\\[[^\\]]+\\]|[^:\\s]*):)?\\d{1,5})$' },
+      { type: 'integer', minimum: 0, maximum: 65535 },
+      { const: false },
+    ],
+  }
   return {
     kind: 'scalar',
     about,
@@ -197,8 +237,16 @@ export function listen(about: string, more: { default: string; otel?: string }):
     json,
     default: parse(more.default),
     ...(more.otel ? { otel: more.otel } : {}),
+    // "off" is a value here, and it is undefined: the reader tells it from an unset option by whether a source named it.
     parse: parse as (value: unknown) => Listen,
+    write: writeListen,
   }
+}
+
+function writeListen(value: Listen | undefined): string {
+  if (value === undefined) return 'off'
+  if (value.host === '::') return `:${value.port}`
+  return value.host.includes(':') ? `[${value.host}]:${value.port}` : `${value.host}:${value.port}`
 }
 
 /** A list; a section as item makes a list of tables (`health.probes[]`). In the environment and in flags, items are joined by commas. */
@@ -245,8 +293,13 @@ function scalar<Value>(
   }
 }
 
-/** A value as it is quoted in messages: short, and on one line. */
+/** A value as it is quoted in messages: short, on one line, and without what stands before the @ of a URL. */
 export function shown(value: unknown): string {
-  const quoted = JSON.stringify(value) ?? String(value)
+  const quoted = withoutUserinfo(JSON.stringify(value) ?? String(value))
   return quoted.length > 60 ? `${quoted.slice(0, 57)}…` : quoted
+}
+
+// Greedy up to the last @, since a password may hold an unescaped / or @: rather too much is hidden than too little.
+function withoutUserinfo(text: string): string {
+  return text.replaceAll(/(:\/\/)\S*@/g, '$1[redacted]@')
 }

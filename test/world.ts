@@ -68,12 +68,12 @@ export function world(proc: string, app: Partial<Application> = {}): World {
     metrics: new Metrics(),
     logged,
     log: { info: line('info'), warn: line('warn'), error: line('error') },
-    app: { url: undefined, child: undefined, pid: undefined, port: undefined, ...app },
+    app: { select: {}, url: undefined, child: undefined, pid: undefined, port: undefined, ...app },
   }
 }
 
 /** One scrape of everything in the host's registry, as text. */
 export async function scraped({ metrics }: Host, sources: readonly Source[] = [], accept?: string): Promise<string> {
-  const { chunks } = await new Scrape(metrics, sources).scrape(accept, 5000)
+  const { chunks } = await new Scrape(metrics, sources).scrape(accept, AbortSignal.timeout(5000))
   return Buffer.concat(chunks).toString()
 }

@@ -167,7 +167,9 @@ class Exchanges {
   unreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     const signal = this.#reading.get(socket) ?? 'none'
     this.#reading.delete(socket)
-    if (!socket.writable || error.code === 'ECONNRESET') {
+    // Without its connection, or without the rest of its body, a request has nobody left to answer.
+    const gone = error.code === 'ECONNRESET' || (error.code === 'HPE_INVALID_EOF_STATE' && signal !== 'none')
+    if (gone || !socket.writable) {
       if (signal !== 'none') this.#ledger.answered(signal, 'http', 499)
       socket.destroy()
       return

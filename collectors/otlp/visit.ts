@@ -2,6 +2,7 @@
 // of the attributes is found by length and bytes, so no text is made of what nobody asked for.
 
 import type { AttributeView, ExportRequest, SpanConsumer, SpanView } from '../otlp.ts'
+import { ABSENT, plainlyUnwanted, Wanted } from './wanted.ts'
 import { skip } from './wire.ts'
 
 export class SpanVisitor {
@@ -149,7 +150,8 @@ export class SpanVisitor {
         }
         switch (tag) {
           case 0x4a:
-            if (wants) this.#attribute(bytes, pos, pos + length, wanted)
+            if (wants && !plainlyUnwanted(bytes, pos, pos + length, wanted.lengths))
+              this.#attribute(bytes, pos, pos + length, wanted)
             break
           case 0x0a:
             view.traceId = pos
@@ -212,15 +214,8 @@ export class SpanVisitor {
 
   /** Takes note of a KeyValue if its key is wanted. Key and value come in either order, and the last of each holds. */
   #attribute(bytes: Buffer, start: number, end: number, wanted: Wanted): void {
-    // Fast path: key first and short, as every SDK writes it; most keys are not wanted.
-    let slot = -1
+    let slot = wanted.unnamed
     let pos = start
-    if (bytes[pos] === 0x0a && bytes[pos + 1]! < 128) {
-      const key = pos + 2
-      pos = key + bytes[pos + 1]!
-      slot = wanted.find(bytes, key, pos)
-      if (slot < 0 && bytes[pos] === 0x12 && bytes[pos + 1]! < 128 && pos + 2 + bytes[pos + 1]! === end) return
-    }
     let type = ABSENT
     let valueStart = 0
     let valueEnd = 0
@@ -319,7 +314,6 @@ export class SpanVisitor {
   }
 }
 
-const ABSENT = 0
 const STRING = 1
 const BOOL = 2
 const INT = 3
@@ -334,54 +328,6 @@ const SPANS = 0x12
 
 const LARGEST_KEPT = 65_536
 const NOTHING = Buffer.alloc(0)
-
-/** Keys that are looked for, and where their values are in the message at hand. */
-class Wanted implements AttributeView {
-  readonly type: Uint8Array
-  readonly start: Uint32Array
-  readonly end: Uint32Array
-  readonly #keys: readonly Buffer[]
-  // Positions of the keys of each length, so that most keys of an application are dismissed by their length alone.
-  readonly #byLength: readonly (readonly number[])[]
-
-  constructor(keys: readonly string[]) {
-    this.type = new Uint8Array(keys.length)
-    this.start = new Uint32Array(keys.length)
-    this.end = new Uint32Array(keys.length)
-    this.#keys = keys.map(key => Buffer.from(key))
-    const longest = Math.max(0, ...this.#keys.map(key => key.length))
-    this.#byLength = Array.from({ length: longest + 1 }, (_, length) =>
-      [...this.#keys.keys()].filter(position => this.#keys[position]!.length === length),
-    )
-  }
-
-  clear(): void {
-    for (let i = 0; i < this.type.length; i++) this.type[i] = ABSENT
-  }
-
-  /** The same message stands elsewhere now. */
-  move(by: number): void {
-    for (let i = 0; i < this.type.length; i++) {
-      if (this.end[i] === 0) continue
-      this.start[i]! += by
-      this.end[i]! += by
-    }
-  }
-
-  find(bytes: Buffer, start: number, end: number): number {
-    const length = end - start
-    if (length >= this.#byLength.length) return -1
-    const candidates = this.#byLength[length]!
-    for (let i = 0; i < candidates.length; i++) {
-      const key = this.#keys[candidates[i]!]!
-      // Keys differ most at their end ("http.request.method", "http.response.status").
-      let at = length - 1
-      while (at >= 0 && key[at] === bytes[start + at]) at--
-      if (at < 0) return candidates[i]!
-    }
-    return -1
-  }
-}
 
 /** The SpanView that consumers are given: one object, filled anew for each span. */
 class View implements SpanView {

@@ -5,7 +5,7 @@
 // family: a second claim is refused, and so is a name of one of our own families. And a rendering writes the series that
 // are there when it begins, sorted by family: what comes or goes between its slices cannot tear a family in two.
 
-import type { Registry } from 'prom-client'
+import type Registry from 'prom-client/lib/registry.js'
 import type { Rendering } from './columns.ts'
 import { type Format, openMetricsName, writeHead } from './format.ts'
 import type { Page } from './page.ts'

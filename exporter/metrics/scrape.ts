@@ -44,7 +44,7 @@ export class Scrape {
   /** Sources whose last call has not ended yet: they are not called again, and count as failed meanwhile. */
   readonly #busy = new Set<Source>()
   readonly #failed = new Set<Source>()
-  #collecting: Promise<void> | undefined
+  #collecting: Promise<unknown> | undefined
   readonly #rendering = new Map<Format, Promise<Exposition>>()
 
   constructor(
@@ -61,34 +61,25 @@ export class Scrape {
 
   /**
    * The exposition in the format that `accept` asks for. Never rejects because of a source: what a source could not
-   * read is missing from the page, and `pillion_collector_success` says so.
+   * read before `signal` aborted is missing from the page, and `pillion_collector_success` says so. Who joins a scrape
+   * under way shares its deadline.
    */
-  async scrape(accept: string | undefined, deadlineMs: number): Promise<Exposition> {
+  async scrape(accept: string | undefined, signal: AbortSignal): Promise<Exposition> {
     const format = negotiate(accept)
     const shared = this.#rendering.get(format)
     if (shared) return shared
-    const mine = this.#gather(deadlineMs)
+    const mine = this.#gather(signal)
       .then(() => this.#render(format))
       .finally(() => this.#rendering.delete(format))
     this.#rendering.set(format, mine)
     return mine
   }
 
-  #gather(deadlineMs: number): Promise<void> {
-    this.#collecting ??= this.#collectAll(deadlineMs).finally(() => {
+  #gather(signal: AbortSignal): Promise<unknown> {
+    this.#collecting ??= Promise.all(this.#sources.map(source => this.#collectOne(source, signal))).finally(() => {
       this.#collecting = undefined
     })
     return this.#collecting
-  }
-
-  async #collectAll(deadlineMs: number): Promise<void> {
-    const deadline = new AbortController()
-    const timer = setTimeout(() => deadline.abort(new Error('the scrape’s deadline passed')), deadlineMs)
-    try {
-      await Promise.all(this.#sources.map(source => this.#collectOne(source, deadline.signal)))
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   async #collectOne(source: Source, signal: AbortSignal): Promise<void> {
@@ -111,7 +102,8 @@ export class Scrape {
     const work = Promise.try(() => source.collect?.(signal)).finally(() => this.#busy.delete(source))
     const { promise: tooLate, reject } = Promise.withResolvers<never>()
     const late = (): void => reject(signal.reason)
-    signal.addEventListener('abort', late)
+    if (signal.aborted) late()
+    else signal.addEventListener('abort', late)
     try {
       await Promise.race([work, tooLate])
       return undefined

@@ -13,13 +13,21 @@ import {
 
 const OPENMETRICS = 'application/openmetrics-text;version=1.0.0'
 
+/** A deadline that keeps the test alive until it passes. */
+function within(ms: number): AbortSignal {
+  const deadline = new AbortController()
+  const timer = setTimeout(() => deadline.abort(new Error('the deadline passed')), ms)
+  t.teardown(() => clearTimeout(timer))
+  return deadline.signal
+}
+
 const scrapes = new WeakMap<Metrics, Scrape>()
 
 /** One scrape as text. */
 async function page(metrics: Metrics, accept?: string): Promise<string> {
   const scrape = scrapes.get(metrics) ?? new Scrape(metrics, [])
   scrapes.set(metrics, scrape)
-  return Buffer.concat((await scrape.scrape(accept, 5000)).chunks).toString()
+  return Buffer.concat((await scrape.scrape(accept, within(5000))).chunks).toString()
 }
 
 /** The lines of one family's samples. */
@@ -91,7 +99,7 @@ t.test('the format follows the Accept header', async t => {
   const metrics = new Metrics()
   const scrape = new Scrape(metrics, [])
   const f = async (accept: string | undefined, expected: string) => {
-    const { contentType } = await scrape.scrape(accept, 1000)
+    const { contentType } = await scrape.scrape(accept, within(1000))
     t.match(contentType, expected, `${accept}`)
   }
   await f(undefined, 'text/plain; version=0.0.4')
@@ -123,7 +131,7 @@ t.test('a collector that fails or runs too long spoils only its own numbers', as
     { name: 'slow', collect: () => new Promise(() => {}) },
   ]
   const scrape = new Scrape(metrics, sources)
-  const text = Buffer.concat((await scrape.scrape(undefined, 50)).chunks).toString()
+  const text = Buffer.concat((await scrape.scrape(undefined, within(50))).chunks).toString()
   t.same(samples(text, 'app_good'), ['app_good 1'])
   t.same(samples(text, 'pillion_collector_success').sort(), [
     'pillion_collector_success{collector="broken"} 0',
@@ -146,12 +154,12 @@ t.test('a collection that has not ended is not begun again', async t => {
     },
   }
   const scrape = new Scrape(metrics, [source])
-  await scrape.scrape(undefined, 20)
-  await scrape.scrape(undefined, 20)
+  await scrape.scrape(undefined, within(20))
+  await scrape.scrape(undefined, within(20))
   t.equal(calls, 1)
   ends.resolve()
   await new Promise(setImmediate)
-  const { chunks } = await scrape.scrape(undefined, 1000)
+  const { chunks } = await scrape.scrape(undefined, within(1000))
   t.equal(calls, 2)
   t.match(Buffer.concat(chunks).toString(), 'pillion_collector_success{collector="slow"} 1')
 })
@@ -161,9 +169,9 @@ t.test('scrapes that arrive together share one collection, whatever their format
   let calls = 0
   const scrape = new Scrape(metrics, [{ name: 'counted', collect: async () => void calls++ }])
   const [a, b, c] = await Promise.all([
-    scrape.scrape(undefined, 1000),
-    scrape.scrape(undefined, 1000),
-    scrape.scrape(OPENMETRICS, 1000),
+    scrape.scrape(undefined, within(1000)),
+    scrape.scrape(undefined, within(1000)),
+    scrape.scrape(OPENMETRICS, within(1000)),
   ])
   t.equal(calls, 1)
   t.equal(a, b)

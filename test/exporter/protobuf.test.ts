@@ -21,7 +21,7 @@ const scrapes = new WeakMap<Metrics, Scrape>()
 async function page(metrics: Metrics, accept?: string): Promise<Buffer> {
   const scrape = scrapes.get(metrics) ?? new Scrape(metrics, [])
   scrapes.set(metrics, scrape)
-  return Buffer.concat((await scrape.scrape(accept, 5000)).chunks)
+  return Buffer.concat((await scrape.scrape(accept, AbortSignal.timeout(5000))).chunks)
 }
 
 /** What the protobuf page says is what the text page says. */
@@ -40,7 +40,7 @@ function withoutEmpty(text: string): string {
 t.test('Prometheus gets protobuf when it asks for native histograms, and else what it asks for', async t => {
   const scrape = new Scrape(new Metrics(), [])
   const f = async (accept: string, expected: string) =>
-    t.equal((await scrape.scrape(accept, 1000)).contentType.split(';')[0], expected, accept)
+    t.equal((await scrape.scrape(accept, AbortSignal.timeout(5000))).contentType.split(';')[0], expected, accept)
   // What Prometheus 2.42 and 3 send with native histograms.
   await f(
     `${PROTOBUF},application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1`,
@@ -49,7 +49,7 @@ t.test('Prometheus gets protobuf when it asks for native histograms, and else wh
   await f(`${PROTOBUF};q=0.4,text/plain;version=0.0.4;q=0.5`, 'text/plain')
   await f('application/vnd.google.protobuf', 'text/plain')
   await f('application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text', 'text/plain')
-  const { contentType } = await scrape.scrape(PROTOBUF, 1000)
+  const { contentType } = await scrape.scrape(PROTOBUF, AbortSignal.timeout(5000))
   t.equal(
     contentType,
     'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores',

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { decoder } from '../../bench/rivals/protobufjs.ts'
 import { Ring } from '../../collectors/logs/ring.ts'
 import { type LogsOptions, logs } from '../../collectors/logs.ts'
 import { Scrape } from '../../exporter/metrics.ts'
 import { attributes, type Message } from '../metrics/otlp.ts'
 import { doors } from '../otlp/doors.ts'
-import { decoder } from '../otlp/oracle.ts'
 import { ld, number } from '../otlp/requests.ts'
 import { world } from '../world.ts'
 
@@ -24,7 +24,7 @@ function start(options: Partial<LogsOptions> = {}) {
     raw: (bytes: Buffer) => running.take({ signal: 'logs', encoding: 'protobuf', bytes, items: 0 }),
     /** Samples of a family, as "labels value". */
     async samples(family: string) {
-      const text = Buffer.concat((await scrape.scrape(undefined, 1000)).chunks).toString()
+      const text = Buffer.concat((await scrape.scrape(undefined, AbortSignal.timeout(5000))).chunks).toString()
       return text
         .split('\n')
         .filter(line => line.startsWith(family))

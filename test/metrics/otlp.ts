@@ -1,10 +1,10 @@
 // Metrics as an SDK sends them, encoded by protobufjs with the published schema, and a sidecar that takes them.
 
 import type { Test } from 'tap'
+import { decoder } from '../../bench/rivals/protobufjs.ts'
 import { type MetricsOptions, metrics } from '../../collectors/metrics.ts'
 import type { Refusal } from '../../collectors/otlp.ts'
 import { Scrape } from '../../exporter/metrics.ts'
-import { decoder } from '../otlp/oracle.ts'
 import { type FakeClock, world } from '../world.ts'
 
 export const OPENMETRICS = 'application/openmetrics-text;version=1.0.0'
@@ -92,7 +92,7 @@ export function sidecar(t: Test, options: Partial<MetricsOptions> = {}): Sidecar
     const bytes = Buffer.concat(request.map(each => (Buffer.isBuffer(each) ? each : encoded(each))))
     return running.take({ signal: 'metrics', encoding: 'protobuf', bytes, items: 0 }) ?? []
   }
-  const page = async (accept?: string) => Buffer.concat((await scrape.scrape(accept, 5000)).chunks)
+  const page = async (accept?: string) => Buffer.concat((await scrape.scrape(accept, AbortSignal.timeout(5000))).chunks)
   return {
     clock: host.clock,
     scrape,

@@ -188,7 +188,7 @@ t.test('Prometheus queries native histograms that it scraped as protobuf', { ski
     t,
     async accept => {
       take(EVERYTHING)
-      const { contentType } = await scrape.scrape(accept, 1000)
+      const { contentType } = await scrape.scrape(accept, AbortSignal.timeout(5000))
       return { contentType, body: await page(accept) }
     },
     ['--enable-feature=native-histograms,exemplar-storage'],

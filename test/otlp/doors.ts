@@ -73,7 +73,7 @@ export async function doors(t: Test, consumers: Consumers, options: Partial<Otlp
   const line = (level: string) => (message: string, fields?: object) =>
     logged.push(`${level} ${message} ${JSON.stringify(fields)}`)
   const log: Log = { info: line('info'), warn: line('warn'), error: line('error') }
-  const app = { url: undefined, child: undefined, pid: undefined, port: undefined }
+  const app = { select: {}, url: undefined, child: undefined, pid: undefined, port: undefined }
   const host: Host = { proc: '/proc', clock, log, metrics, app }
   const running = await otlp.start({ ...OPTIONS, ...options }, host, consumers)
   t.teardown(() => running[Symbol.asyncDispose]())

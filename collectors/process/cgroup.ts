@@ -1,0 +1,287 @@
+// The numbers of the application's cgroup: limits, usage, throttling, out-of-memory kills, pressure. v1 and v2 say the same
+// things in other words and units; both become one set of seconds, cores and bytes. "max" and "-1" are no limit: absent.
+
+import { availableParallelism } from 'node:os'
+import { growth } from './account.ts'
+import { KeptFile, text } from './file.ts'
+import { type Folder, locate, type Place } from './hierarchy.ts'
+import { TICKS_PER_SECOND } from './parse.ts'
+
+export const RESOURCES = ['cpu', 'memory', 'io'] as const
+
+export interface CgroupMoment {
+  readonly cpuLimitCores: number
+  readonly memoryLimitBytes: number
+  readonly memoryBytes: number
+  readonly workingSetBytes: number
+  readonly pids: number
+  readonly pidsLimit: number
+}
+
+/** Counters of a cgroup, in seconds or events. Each is NaN where the kernel does not have it. */
+export const COUNTERS = [
+  'user',
+  'system',
+  'periods',
+  'throttledPeriods',
+  'throttled',
+  'oomKills',
+  'cpuWaiting',
+  'cpuStalled',
+  'memoryWaiting',
+  'memoryStalled',
+  'ioWaiting',
+  'ioStalled',
+] as const
+export type CgroupCounters = Record<(typeof COUNTERS)[number], number>
+
+/** The cgroup of the application through all its restarts: the counters go on when a new container brings a new cgroup. */
+export class Cgroup implements Disposable {
+  /** Running totals; NaN until first read. */
+  readonly totals: CgroupCounters = unread()
+  moment: CgroupMoment | undefined
+  place: Place | undefined
+
+  readonly #proc: string
+  #pid = 0
+  #fresh = false
+  #lines = ''
+  #membership: KeptFile | undefined
+  #files: Files | undefined
+  #last: CgroupCounters = unread()
+  #identity: string | undefined
+  #readAt = 0
+  #locatedAt = Number.NEGATIVE_INFINITY
+
+  constructor(proc: string) {
+    this.#proc = proc
+  }
+
+  /** From now on this process, which has just been found, is the application. */
+  begin(pid: number): void {
+    this.leave()
+    this.#pid = pid
+    this.#fresh = true
+    this.#membership = new KeptFile(`${this.#proc}/${pid}/cgroup`)
+  }
+
+  /** Whether the kernel says which cgroup it is, so that not to find the place is a lack. */
+  get told(): boolean {
+    return this.#lines !== ''
+  }
+
+  look(nowMs: number): void {
+    const length = this.#membership?.read()
+    if (typeof length !== 'number') return
+    const lines = text(length)
+    // The place is looked for again when the process was moved, or now and then when it was not found.
+    if (lines !== this.#lines || (!this.place && nowMs - this.#locatedAt >= 30_000)) {
+      this.#lines = lines
+      this.#locatedAt = nowMs
+      this.#settle(locate(this.#proc, this.#pid, lines), nowMs)
+    }
+    if (!this.#files) return
+    this.moment = this.#files.moment()
+    this.#count(this.#files.counters(), nowMs)
+  }
+
+  /** The process has ended: what is of the moment is no longer known. */
+  leave(): void {
+    this.#files?.[Symbol.dispose]()
+    this.#membership?.[Symbol.dispose]()
+    this.#files = undefined
+    this.#membership = undefined
+    this.#lines = ''
+    this.place = undefined
+    this.moment = undefined
+  }
+
+  /** Lets files that were not there, or refused, be tried again. */
+  retry(): void {
+    this.#files?.[Symbol.dispose]()
+    this.#files = this.place && new Files(this.place)
+  }
+
+  [Symbol.dispose](): void {
+    this.leave()
+  }
+
+  #settle(place: Place | undefined, nowMs: number): void {
+    this.#files?.[Symbol.dispose]()
+    this.place = place
+    this.moment = undefined
+    this.#files = place && new Files(place)
+    if (!place || !this.#files) return
+    const fresh = this.#fresh
+    this.#fresh = false
+    if (place.identity === this.#identity) return
+    const first = this.#identity === undefined
+    this.#identity = place.identity
+    // The numbers of a cgroup that was made for the new process are all the application's. One that was there before
+    // (the process was moved, or started elsewhere) has a past that is not, and is counted from now on.
+    const now = this.#files.counters()
+    const possible = ((nowMs - this.#readAt) / 1000 + 1) * availableParallelism()
+    const made = fresh && !(now.user + now.system > possible)
+    this.#last = unread()
+    for (const name of COUNTERS) this.#last[name] = first || made ? 0 : now[name]
+  }
+
+  #count(now: CgroupCounters, nowMs: number): void {
+    this.#readAt = nowMs
+    for (const name of COUNTERS) {
+      const value = now[name]
+      if (Number.isNaN(value)) continue
+      const last = this.#last[name]
+      const total = this.totals[name]
+      this.totals[name] = (Number.isNaN(total) ? 0 : total) + (Number.isNaN(last) ? 0 : growth(last, value))
+      this.#last[name] = value
+    }
+  }
+}
+
+function unread(): CgroupCounters {
+  return Object.fromEntries(COUNTERS.map(name => [name, Number.NaN])) as CgroupCounters
+}
+
+/** The open files of one place. */
+class Files implements Disposable {
+  readonly #place: Place
+  readonly #open = new Map<string, KeptFile>()
+
+  constructor(place: Place) {
+    this.#place = place
+  }
+
+  moment(): CgroupMoment {
+    const { v1, unified } = this.#place
+    const memory = v1.get('memory')
+    const usage = memory ? this.#number(memory, 'memory.usage_in_bytes') : this.#number(unified, 'memory.current')
+    const stat = this.#text(memory ?? unified, 'memory.stat')
+    const inactive = parseKeyed(stat, memory ? 'total_inactive_file' : 'inactive_file')
+    const pids = v1.get('pids') ?? unified
+    return {
+      cpuLimitCores: v1.has('cpu') ? this.#lowest(v1.get('cpu')!, quotaV1) : this.#lowest(unified, quotaV2),
+      memoryLimitBytes: memory
+        ? smaller(
+            this.#number(memory, 'memory.limit_in_bytes'),
+            unlimitedV1(parseKeyed(stat, 'hierarchical_memory_limit')),
+          )
+        : this.#lowest(unified, read => parseNumber(read('memory.max'))),
+      memoryBytes: usage,
+      workingSetBytes: Math.max(0, usage - inactive),
+      pids: this.#number(pids, 'pids.current'),
+      pidsLimit: this.#number(pids, 'pids.max'),
+    }
+  }
+
+  counters(): CgroupCounters {
+    const { v1, unified } = this.#place
+    const counters = unread()
+    const cpu = this.#text(v1.get('cpu') ?? unified, 'cpu.stat')
+    counters.periods = parseKeyed(cpu, 'nr_periods')
+    counters.throttledPeriods = parseKeyed(cpu, 'nr_throttled')
+    counters.throttled = v1.has('cpu')
+      ? parseKeyed(cpu, 'throttled_time') / 1e9
+      : parseKeyed(cpu, 'throttled_usec') / 1e6
+    const accounting = v1.get('cpuacct')
+    const usage = accounting ? this.#text(accounting, 'cpuacct.stat') : this.#text(unified, 'cpu.stat')
+    counters.user = accounting ? parseKeyed(usage, 'user') / TICKS_PER_SECOND : parseKeyed(usage, 'user_usec') / 1e6
+    counters.system = accounting
+      ? parseKeyed(usage, 'system') / TICKS_PER_SECOND
+      : parseKeyed(usage, 'system_usec') / 1e6
+    const memory = v1.get('memory')
+    // oom_kill, not oom: that one may be charged to the parent only.
+    counters.oomKills = parseKeyed(
+      memory ? this.#text(memory, 'memory.oom_control') : this.#text(unified, 'memory.events'),
+      'oom_kill',
+    )
+    for (const resource of RESOURCES) {
+      const { some, full } = parsePressure(this.#text(unified, `${resource}.pressure`))
+      counters[`${resource}Waiting`] = some
+      counters[`${resource}Stalled`] = full
+    }
+    return counters
+  }
+
+  [Symbol.dispose](): void {
+    for (const file of this.#open.values()) file[Symbol.dispose]()
+  }
+
+  /** The lowest limit of the folder and of those above it, as far as they can be seen. */
+  #lowest(folder: Folder | undefined, limit: (read: (name: string) => string) => number): number {
+    if (!folder) return Number.NaN
+    let lowest = Number.NaN
+    for (let path = folder.path, depth = 0; path.length >= folder.top.length && depth < 16; depth++) {
+      lowest = smaller(
+        lowest,
+        limit(name => this.#read(`${path}/${name}`)),
+      )
+      path = path.slice(0, path.lastIndexOf('/'))
+    }
+    return lowest
+  }
+
+  #number(folder: Folder | undefined, name: string): number {
+    return unlimitedV1(parseNumber(this.#text(folder, name)))
+  }
+
+  #text(folder: Folder | undefined, name: string): string {
+    return folder ? this.#read(`${folder.path}/${name}`) : ''
+  }
+
+  #read(path: string): string {
+    const file = this.#open.get(path) ?? new KeptFile(path)
+    this.#open.set(path, file)
+    const length = file.read()
+    return typeof length === 'string' ? '' : text(length)
+  }
+}
+
+function quotaV2(read: (name: string) => string): number {
+  return parseCpuMax(read('cpu.max'))
+}
+
+function quotaV1(read: (name: string) => string): number {
+  // "-1" is no quota, and not a number to parseNumber.
+  return parseNumber(read('cpu.cfs_quota_us')) / parseNumber(read('cpu.cfs_period_us'))
+}
+
+/** v1 writes "no limit" as the largest number of whole pages below 2^63. */
+function unlimitedV1(bytes: number): number {
+  return bytes >= 2 ** 62 ? Number.NaN : bytes
+}
+
+function smaller(a: number, b: number): number {
+  return Number.isNaN(a) || b < a ? b : a
+}
+
+/** "max 100000" or "150000 100000" as cores. */
+export function parseCpuMax(text: string): number {
+  const [, quota, period] = /^(\d{1,15}) ([1-9]\d{0,9})\n/.exec(text) ?? []
+  return quota === undefined ? Number.NaN : Number(quota) / Number(period)
+}
+
+/** A file of one number. */
+export function parseNumber(text: string): number {
+  const [, digits] = /^(\d{1,20})\n$/.exec(text) ?? []
+  return digits === undefined ? Number.NaN : Number(digits)
+}
+
+/** The number of a "key number" line; their order differs between kernels. */
+export function parseKeyed(text: string, key: string): number {
+  const start = text.startsWith(`${key} `) ? 0 : text.indexOf(`\n${key} `) + 1
+  if (start === 0 && !text.startsWith(`${key} `)) return Number.NaN
+  const end = text.indexOf('\n', start)
+  const digits = text.slice(start + key.length + 1, end < 0 ? start : end)
+  return /^\d{1,20}$/.test(digits) ? Number(digits) : Number.NaN
+}
+
+/** The totals of a pressure file (docs.kernel.org/accounting/psi.html), in seconds. */
+export function parsePressure(text: string): { some: number; full: number } {
+  const total = (line: string) => {
+    const [, us] =
+      new RegExp(`^${line} avg10=[\\d.]+ avg60=[\\d.]+ avg300=[\\d.]+ total=(\\d{1,20})$`, 'm').exec(text) ?? []
+    return us === undefined || !text.endsWith('\n') ? Number.NaN : Number(us) / 1e6
+  }
+  return { some: total('some'), full: total('full') }
+}

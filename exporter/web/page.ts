@@ -1,0 +1,103 @@
+// The page at /: what rides here, with what, and what it found. Made on the server, without scripts; it looks again by itself.
+
+import { type Html, html } from './html.ts'
+import type { LedgerRow, Part, Status } from './status.ts'
+
+const REFRESH_SECONDS = 10
+
+export function page(status: Status): string {
+  const { application, parts, ledger } = status
+  const title = application.name ?? application.url
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="${REFRESH_SECONDS}">
+<title>${title === undefined ? 'Pillion' : `${title} · Pillion`}</title>
+<link rel="stylesheet" href="/style.css">
+<link rel="icon" href="/icon.svg">
+</head>
+<body>
+<header>
+<img src="/icon.svg" alt="" width="36" height="36">
+<div><h1>${title ?? 'No application yet'}</h1>
+<p>Pillion ${status.version} · up ${duration(status.uptimeSeconds)}</p></div>
+<nav><a href="/metrics">Metrics</a> <a href="/api/status">Status as JSON</a> <a href="/-/ready">Ready?</a></nav>
+</header>
+<main>
+${facts(application)}
+<section class="parts">${parts.map(card)}</section>
+${ledger.length === 0 ? undefined : table(ledger)}
+</main>
+</body>
+</html>
+`.text
+}
+
+function facts({ command, url, pid, port }: Status['application']): Html {
+  const known: [string, string | number | undefined][] = [
+    ['command', command],
+    ['address', url],
+    ['process', pid],
+    ['port', port],
+  ]
+  const rows = known
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => html`<div><dt>${name}</dt><dd><bdi>${value}</bdi></dd></div>`)
+  return rows.length === 0
+    ? html`<p class="none">Nothing is known of the application. Name it with --app.url http://127.0.0.1:PORT, or start it with pillion run -- COMMAND.</p>`
+    : html`<dl class="application">${rows}</dl>`
+}
+
+const STATES = { ok: 'fine', warning: 'look here', failed: 'failed', off: 'off' } as const
+
+function card({ name, about, state, facts = [], findings }: Part): Html {
+  return html`<article class="${state}">
+<h2>${name} <span>${STATES[state]}</span></h2>
+${about === undefined ? undefined : html`<p>${about}</p>`}
+${facts.length === 0 ? undefined : html`<dl>${facts.map(fact => html`<div><dt>${fact.name}</dt><dd><bdi>${fact.value}</bdi></dd></div>`)}</dl>`}
+${findings.length === 0 ? undefined : html`<ul>${findings.map(({ level, text }) => html`<li class="${level}"><bdi>${text}</bdi></li>`)}</ul>`}
+</article>
+`
+}
+
+function table(ledger: readonly LedgerRow[]): Html {
+  return html`<section><h2>Taken in</h2>
+<table><thead><tr><th>signal</th><th>received</th><th>accepted</th><th>refused</th></tr></thead>
+<tbody>${ledger.map(
+    ({ signal, received, accepted, refused }) =>
+      html`<tr><th>${signal}</th><td>${grouped(received)}</td><td>${grouped(accepted)}</td><td>${reasons(refused)}</td></tr>`,
+  )}</tbody></table></section>`
+}
+
+function reasons(refused: LedgerRow['refused']): string {
+  const named = Object.entries(refused).filter(([, count]) => count > 0)
+  return named.length === 0 ? '0' : named.map(([reason, count]) => `${grouped(count)} ${reason}`).join(', ')
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** "3 d 4 h", "12 min": the two largest units say enough. */
+export function duration(seconds: number): string {
+  const units: [string, number][] = [
+    ['d', 86_400],
+    ['h', 3600],
+    ['min', 60],
+    ['s', 1],
+  ]
+  const first = units.findIndex(([, size]) => seconds >= size)
+  if (first === -1) return 'less than a second'
+  let left = Math.floor(seconds)
+  return units
+    .slice(first, first + 2)
+    .map(([unit, size]) => {
+      const count = Math.floor(left / size)
+      left -= count * size
+      return count === 0 ? '' : `${count} ${unit}`
+    })
+    .filter(Boolean)
+    .join(' ')
+}

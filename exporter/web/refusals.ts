@@ -1,0 +1,39 @@
+// What the door turns away is counted by reason, and only that: scrapes count themselves in Prometheus.
+
+import { counter, type Metrics } from '../metrics.ts'
+
+export const refusedRequests = counter(
+  'pillion_web_refused_requests_total',
+  'Requests and connections that the web door turned away, by reason: a rate above 0 is a misconfigured client or an attack.',
+  ['reason'],
+)
+
+const REASONS = [
+  /** Not a path, or not one that can be read. */
+  'target',
+  /** Called by a name that is not ours. */
+  'host',
+  /** Sent by the page of another site. */
+  'origin',
+  /** From another host, for what only this host may read. */
+  'remote',
+  /** Without the token, or with a wrong one. */
+  'token',
+  /** Not HTTP, or not complete in time. */
+  'malformed',
+  /** More scrapes at a time than are answered. */
+  'busy',
+  /** The answer was not read in time. */
+  'slow',
+  /** More connections than are held. */
+  'connections',
+] as const
+
+export type RefusalReason = (typeof REASONS)[number]
+
+/** Counts one refusal. All reasons exist from the start, at 0. */
+export function countRefusals(metrics: Metrics): (reason: RefusalReason) => void {
+  const counter = metrics.counter(refusedRequests)
+  for (const reason of REASONS) counter.inc({ reason }, 0)
+  return reason => counter.inc({ reason })
+}

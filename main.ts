@@ -1,0 +1,119 @@
+#!/usr/bin/env node
+// The command line: reads the arguments, chooses what to do, and says how it went by the exit code. Everything is imported
+// when it is needed: the Node version is judged before modules that an old one could not load, and help needs no parser.
+
+import type { CommandLine } from './options/commandline.ts'
+import type { ConfigFile } from './options/file.ts'
+import type { Problem } from './options/problems.ts'
+import type { Reading } from './options/read.ts'
+import type { Options } from './parts.ts'
+import { ownVersion, unfit } from './version.ts'
+
+const EXIT = { ok: 0, failure: 1, usage: 64, portTaken: 69, configuration: 78 } as const
+
+const refusal = unfit(process.versions.node)
+if (refusal) {
+  process.stderr.write(`pillion: ${refusal}\n`)
+  process.exitCode = EXIT.configuration
+} else {
+  // `pillion metrics | head` closes the pipe early, which is no failure of ours.
+  process.stdout.on('error', error => {
+    if (!('code' in error) || error.code !== 'EPIPE') throw error
+  })
+  process.exitCode = await main(process.argv.slice(2))
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const { parts, settings } = await import('./parts.ts')
+  const { parseCommandLine } = await import('./options/commandline.ts')
+  const { Names } = await import('./options/names.ts')
+  const line = parseCommandLine(args, new Names(settings))
+  if (line.command === 'help') return print((await import('./options/help.ts')).helpText(settings))
+  switch (line.problems.length > 0 ? '' : line.command) {
+    case 'version':
+      return print(line.json ? `${JSON.stringify(about())}\n` : `pillion ${ownVersion()}\n`)
+    case 'schema':
+      return print(`${JSON.stringify((await import('./options/jsonschema.ts')).jsonSchema(settings), null, 2)}\n`)
+    case 'metrics': {
+      const catalogue = await import('./verbs/metrics.ts')
+      return print(line.json ? catalogue.metricsJson(parts) : catalogue.metricsMarkdown(parts))
+    }
+  }
+  const reading = await configuration(line)
+  if (!reading.ok) return refuse(reading.problems)
+  for (const warning of reading.warnings) process.stderr.write(`pillion: warning: ${warning}\n`)
+  switch (line.command) {
+    case 'check':
+      return print('the configuration is right\n')
+    case 'print-config':
+      return print((await import('./options/print.ts')).printConfig(settings, reading))
+    case 'healthcheck': {
+      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web.listen)
+      process.stderr.write(answer.ready ? '' : `pillion: not ready: ${answer.text}\n`)
+      return answer.ready ? EXIT.ok : EXIT.failure
+    }
+    default:
+      return ride(reading.values, line.command === 'run' ? [...line.application] : undefined)
+  }
+}
+
+/**
+ * The contract with sidecar.ts: `ride(options, command?)` starts the sidecar, and the application if there is a command;
+ * it resolves with the exit code when all is over, and rejects if it cannot start.
+ */
+async function ride(options: Options, command: string[] | undefined): Promise<number> {
+  try {
+    return await (await import('./sidecar.ts')).ride(options, command)
+  } catch (error) {
+    process.stderr.write(`pillion: ${error instanceof Error ? error.message : error}\n`)
+    return portTaken(error) ? EXIT.portTaken : EXIT.failure
+  }
+}
+
+/** Reads all sources; what is wrong with the arguments is told together with what is wrong in the file. */
+async function configuration(line: CommandLine): Promise<Reading<Options>> {
+  const { readOptions } = await import('./parts.ts')
+  const file = await configFile(line)
+  const bad = file && 'problem' in file ? [{ from: 'file', text: file.problem } as const] : []
+  const reading = await readOptions({
+    flags: line.flags,
+    environment: process.env,
+    file: file && 'text' in file ? file : undefined,
+  })
+  const problems = [...line.problems, ...bad, ...(reading.ok ? [] : reading.problems)]
+  return problems.length > 0 ? { ok: false, problems } : reading
+}
+
+async function configFile(line: CommandLine): Promise<ConfigFile | undefined | { readonly problem: string }> {
+  const { openFile } = await import('./options/file.ts')
+  const { CONFIG_VARIABLE } = await import('./options/environment.ts')
+  const named = line.config || process.env[CONFIG_VARIABLE]
+  const opened = await openFile(named || 'pillion.yaml')
+  if (opened || !named) return opened
+  return { problem: `${named}: there is no such file; check --config and ${CONFIG_VARIABLE}` }
+}
+
+function refuse(problems: readonly Problem[]): number {
+  process.stderr.write(problems.map(({ text }) => `${text}\n`).join(''))
+  return problems.some(({ from }) => from === 'flag') ? EXIT.usage : EXIT.configuration
+}
+
+function print(text: string): number {
+  process.stdout.write(text)
+  return EXIT.ok
+}
+
+function about(): Record<string, string> {
+  return {
+    name: 'pillion',
+    version: ownVersion(),
+    node: process.versions.node,
+    platform: process.platform,
+    arch: process.arch,
+  }
+}
+
+function portTaken(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return ('code' in error && error.code === 'EADDRINUSE') || portTaken(error.cause)
+}

@@ -1,0 +1,193 @@
+// One running sidecar: what the options describe is started in order, answers at its doors, and is drained at the end.
+
+import { isatty } from 'node:tty'
+import type { Application, Finding, Host, Running } from './collectors/collector.ts'
+import { health } from './collectors/health.ts'
+import { otlp } from './collectors/otlp.ts'
+import { process as processCollector } from './collectors/process.ts'
+import { self } from './collectors/self.ts'
+import { spans } from './collectors/spans.ts'
+import { Metrics, Scrape } from './exporter/metrics.ts'
+import { shownUrl, web } from './exporter/web.ts'
+import { clock } from './host/clock.ts'
+import { Logfmt, stderr } from './host/log.ts'
+import type { Options } from './parts.ts'
+import { banner } from './sidecar/banner.ts'
+import { status } from './sidecar/status.ts'
+import { applicationEnvironment, serviceName } from './supervise/environment.ts'
+import { stopRequested } from './supervise/stop.ts'
+import { supervise, uncaughtExceptions } from './supervise.ts'
+import { ownVersion } from './version.ts'
+
+/** The outside world, which tests replace. */
+export type World = Pick<Host, 'proc' | 'clock' | 'log'>
+
+export interface Sidecar extends AsyncDisposable {
+  readonly app: Application
+  readonly metrics: Metrics
+  readonly scrape: Scrape
+  /** Base URLs of the doors that listen, with their real ports. */
+  readonly doors: Doors
+  findings(): readonly (Finding & { readonly part: string })[]
+}
+
+interface Doors {
+  readonly web: string | undefined
+  readonly http: string | undefined
+  readonly grpc: string | undefined
+}
+
+/** The longest that a stop may take: in the worst case Kubernetes leaves a native sidecar 2 s (KEP-753). */
+const DRAIN_MS = 1500
+/** The banner waits this long at most for the application to be found and asked for the first time. */
+const FIRST_LOOK_MS = 2000
+
+/**
+ * Rides along until the application ends (with a command) or until a signal asks to stop. Resolves with the exit code;
+ * rejects if something cannot start, a taken port for instance.
+ */
+export async function ride(options: Options, command?: readonly string[]): Promise<number> {
+  const write = stderr()
+  const log = new Logfmt(options.log.level, clock, write)
+  await using sidecar = await startSidecar(options, { proc: '/proc', clock, log }, command)
+  const { app, doors, metrics } = sidecar
+  const uncaught = metrics.counter(uncaughtExceptions)
+  const ended = new AbortController()
+  const announce = async (diverted?: string): Promise<void> => {
+    await firstLook(sidecar, ended.signal)
+    const findings = [
+      ...sidecar.findings(),
+      ...(diverted ? [{ part: 'otlp', level: 'warning' as const, text: diverted }] : []),
+    ]
+    const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
+    const application = {
+      command,
+      url: app.url === undefined ? undefined : shownUrl(app.url),
+      pid: app.pid,
+      port: app.port,
+    }
+    write(`${banner({ ...about, application }, isatty(2)).join('\n')}\n`)
+  }
+  if (!command) {
+    const stop = stopRequested()
+    process.on('uncaughtException', error => {
+      uncaught.inc()
+      log.error('error in the sidecar, which goes on', { error })
+    })
+    void announce()
+    log.info('stopping', { signal: await stop })
+    ended.abort()
+    return 0
+  }
+  const { env, diverted } = applicationEnvironment(process.env, doors, serviceName(command, options.app.name))
+  const code = await supervise(command, {
+    env,
+    log,
+    onUncaught: () => uncaught.inc(),
+    onStart(pid) {
+      app.child = pid
+      void announce(diverted)
+    },
+  })
+  ended.abort()
+  return code
+}
+
+/** Waits until the application's process is known and no part has yet to find out what to say, but not for long. */
+async function firstLook({ app }: Sidecar, ended: AbortSignal): Promise<void> {
+  const begun = clock.monotonic()
+  const known = (): boolean => app.pid !== undefined && (app.url !== undefined || app.port !== undefined)
+  try {
+    while (!known() && clock.monotonic() - begun < FIRST_LOOK_MS) await clock.sleep(50, ended)
+    await clock.sleep(200, ended)
+  } catch {
+    // The application ended first; what is known then is said all the same.
+  }
+}
+
+function endpoints({ http, grpc }: Doors): { protocol: string; url: string }[] {
+  return [
+    ...(http === undefined ? [] : [{ protocol: 'OTLP/HTTP', url: http }]),
+    ...(grpc === undefined ? [] : [{ protocol: 'OTLP/gRPC', url: grpc }]),
+  ]
+}
+
+/** Starts everything that the options describe; if one part cannot start, what was started before it is stopped again. */
+export async function startSidecar(options: Options, world: World, command?: readonly string[]): Promise<Sidecar> {
+  const begun = world.clock.monotonic()
+  const version = ownVersion()
+  const metrics = new Metrics()
+  const app = application(options)
+  const host: Host = { ...world, metrics, app }
+  await using opened = new AsyncDisposableStack()
+  const parts: Part[] = []
+  const add = <R extends Running>(name: string, running: R): R => {
+    opened.use(running)
+    parts.push({ name, running })
+    return running
+  }
+
+  add('self', await self.start({ version }, host))
+  add('process', await processCollector.start(options.process, host))
+  add('health', await health.start(options.health, host, { version }))
+  // Consumers before the doors: what is closed first is what was opened last.
+  const requests = add('spans', spans.start(options.spans, host))
+  const intake = add('otlp', await otlp.start(options.otlp, host, { spans: [requests] }))
+
+  const scrape = new Scrape(
+    metrics,
+    parts.map(({ name, running }) => ({ name, collect: signal => running.collect?.(signal) })),
+    (message, fields) => world.log.warn(message, fields),
+  )
+  const findings = parts.map(({ name, running }) => ({ name, findings: () => running.findings?.() ?? [] }))
+  const door = opened.use(
+    await web.start(options.web, {
+      scrape: (accept, signal) => scrape.scrape(accept, signal),
+      status: () =>
+        status({
+          version,
+          uptimeSeconds: Math.round((world.clock.monotonic() - begun) / 1000),
+          name: options.app.name ?? (command && serviceName(command)),
+          command,
+          app,
+          metrics,
+          parts: findings.map(part => ({ name: part.name, findings: part.findings() })),
+        }),
+      ready: () => ({ ready: true }),
+      log: world.log,
+      clock: world.clock,
+      metrics,
+    }),
+  )
+  const stack = opened.move()
+  return {
+    app,
+    metrics,
+    scrape,
+    doors: { web: base(door.address()), http: base(intake.address().http), grpc: base(intake.address().grpc) },
+    findings: () => findings.flatMap(part => part.findings().map(finding => ({ ...finding, part: part.name }))),
+    async [Symbol.asyncDispose]() {
+      const { promise: late, resolve } = Promise.withResolvers<void>()
+      const timer = setTimeout(resolve, DRAIN_MS)
+      await Promise.race([stack.disposeAsync(), late])
+      clearTimeout(timer)
+    },
+  }
+}
+
+interface Part {
+  readonly name: string
+  readonly running: Running
+}
+
+function application({ app }: Options): Application {
+  const { url, pid, pid_file, cgroup, match, port } = app
+  return { url, select: { pid, pid_file, cgroup, match, port }, child: undefined, pid: undefined, port: undefined }
+}
+
+/** The address as others on this host reach it. */
+function base(address: { readonly host: string; readonly port: number } | undefined): string | undefined {
+  if (!address) return undefined
+  const host = { '::': '127.0.0.1', '0.0.0.0': '127.0.0.1' }[address.host] ?? address.host
+  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+}

@@ -1,0 +1,97 @@
+// What the page and /api/status show: of each part the few numbers that a person wants first, and the ledger. All of it is
+// read back from the metrics, so the page can say nothing that Prometheus would not be told.
+
+import type { Application, Finding } from '../collectors/collector.ts'
+import { healthUp, probeFailures } from '../collectors/health.ts'
+import { accepted, received, refused } from '../collectors/otlp.ts'
+import { families as processFamilies } from '../collectors/process.ts'
+import { calls, otelCalls } from '../collectors/spans.ts'
+import { collectorSuccess, type Family, type Metrics, series } from '../exporter/metrics.ts'
+import { type LedgerRow, type Part, type Status, shownUrl } from '../exporter/web.ts'
+
+export interface Known {
+  readonly version: string
+  readonly uptimeSeconds: number
+  readonly name: string | undefined
+  readonly command: readonly string[] | undefined
+  readonly app: Application
+  readonly metrics: Metrics
+  readonly parts: readonly { readonly name: string; readonly findings: readonly Finding[] }[]
+}
+
+export async function status(known: Known): Promise<Status> {
+  const { app, command, metrics } = known
+  const read = (family: Family): Promise<readonly Sample[]> => samples(metrics, family)
+  const failed = new Set(
+    (await read(collectorSuccess)).filter(each => each.value === 0).map(each => each.labels['collector']),
+  )
+  const facts = await factsByPart(read)
+  return {
+    version: known.version,
+    uptimeSeconds: known.uptimeSeconds,
+    application: {
+      name: known.name,
+      command: command?.join(' '),
+      url: app.url === undefined ? undefined : shownUrl(app.url),
+      pid: app.pid,
+      port: app.port,
+    },
+    parts: known.parts.map(({ name, findings }) => ({
+      name,
+      state: failed.has(name) ? 'failed' : findings.some(each => each.level === 'warning') ? 'warning' : 'ok',
+      facts: facts[name] ?? [],
+      findings,
+    })),
+    ledger: await ledger(read),
+  }
+}
+
+interface Sample {
+  readonly labels: Readonly<Partial<Record<string, string | number>>>
+  readonly value: number
+}
+
+type Read = (family: Family) => Promise<readonly Sample[]>
+
+async function samples({ registry }: Metrics, { name }: Family): Promise<readonly Sample[]> {
+  const metric = registry.getSingleMetric(name)
+  return metric ? (await metric.get()).values : []
+}
+
+async function factsByPart(read: Read): Promise<Readonly<Record<string, Part['facts']>>> {
+  const { residentMemory, threads, restarts } = processFamilies
+  const failures = await read(probeFailures)
+  const failuresOf = (probe: string | number | undefined): number =>
+    failures.filter(each => each.labels['probe'] === probe).reduce((sum, each) => sum + each.value, 0)
+  const spanCount = [...(await read(calls)), ...(await read(otelCalls))].reduce((sum, each) => sum + each.value, 0)
+  return {
+    health: (await read(healthUp)).map(({ labels, value }) => ({
+      name: String(labels['probe']),
+      value: `${value === 1 ? 'up' : 'down'}, ${failuresOf(labels['probe'])} failures`,
+    })),
+    process: [
+      ...(await read(residentMemory)).map(({ value }) => ({
+        name: 'memory',
+        value: `${(value / 2 ** 20).toFixed(0)} MiB`,
+      })),
+      ...(await read(threads)).map(({ value }) => ({ name: 'threads', value })),
+      ...(await read(restarts)).map(({ value }) => ({ name: 'restarts', value })),
+    ],
+    spans: [
+      { name: 'spans counted', value: spanCount },
+      ...(await read(series)).map(({ value }) => ({ name: 'label sets', value })),
+    ],
+  }
+}
+
+async function ledger(read: Read): Promise<readonly LedgerRow[]> {
+  const [taken, kept, turnedAway] = await Promise.all([read(received), read(accepted), read(refused)])
+  const of = (all: readonly Sample[], signal: string | number | undefined): readonly Sample[] =>
+    all.filter(each => each.labels['signal'] === signal)
+  return taken.map(({ labels: { signal }, value }) => ({
+    signal: String(signal),
+    received: value,
+    accepted: of(kept, signal)[0]?.value ?? 0,
+    refused: Object.fromEntries(of(turnedAway, signal).map(each => [String(each.labels['reason']), each.value])),
+  }))
+}

@@ -1,0 +1,192 @@
+// The command line as a user has it: real processes, their output and their exit codes.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { askReady } from '../../verbs/healthcheck.ts'
+import { ownVersion, unfit } from '../../version.ts'
+
+const MAIN = join(import.meta.dirname, '../../main.ts')
+
+interface Ended {
+  code: number | null
+  out: string
+  err: string
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'pillion-'))
+t.teardown(() => rmSync(folder, { recursive: true }))
+
+/** Runs the program in an empty folder, with nothing in its environment but what is given. */
+async function pillion(args: string[], env: Record<string, string> = {}, node: string[] = []): Promise<Ended> {
+  const child = spawn(process.execPath, [...node, MAIN, ...args], { cwd: folder, env: { PATH: '', ...env } })
+  let [out, err] = ['', '']
+  child.stdout.on('data', text => {
+    out += text
+  })
+  child.stderr.on('data', text => {
+    err += text
+  })
+  const [code] = await once(child, 'close')
+  return { code, out, err }
+}
+
+t.test('version', async t => {
+  t.same(await pillion(['version']), { code: 0, out: `pillion ${ownVersion()}\n`, err: '' })
+  t.equal((await pillion(['--version'])).out, `pillion ${ownVersion()}\n`)
+  const { out } = await pillion(['version', '--json'])
+  t.match(JSON.parse(out), { name: 'pillion', version: /^\d+\.\d+\.\d+/, node: process.versions.node })
+})
+
+t.test('help', async t => {
+  for (const args of [['help'], ['--help'], ['-h'], ['run', '--help'], ['--nonsense', 'help', '-h']]) {
+    const { code, out, err } = await pillion(args)
+    t.match({ code, err }, { code: 0, err: '' })
+    t.match(out, /^Pillion rides beside.*\n\nUsage:\n {2}pillion \[options\]/)
+  }
+})
+
+t.test('schema and metrics are what the documents hold', async t => {
+  const document = (name: string) => readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8')
+  t.equal((await pillion(['schema'])).out, document('pillion.schema.json'))
+  t.equal((await pillion(['metrics'])).out, document('metrics.md'))
+  const { out } = await pillion(['metrics', '--json'])
+  t.ok(JSON.parse(out).some((each: { name: string }) => each.name === 'pillion_build_info'))
+})
+
+t.test(
+  'check says what is wrong, and by its exit code whether it was the command line or the configuration',
+  async t => {
+    t.same(await pillion(['check']), { code: 0, out: 'the configuration is right\n', err: '' })
+    t.same(await pillion(['check', '--app.ulr=x']), {
+      code: 64,
+      out: '',
+      err: '--app.ulr: unknown option; did you mean --app.url?\n',
+    })
+    t.same(await pillion(['check'], { PILLION_APP_PORT: 'x' }), {
+      code: 78,
+      out: '',
+      err: 'PILLION_APP_PORT: must be a whole number from 1 to 65535, not "x"\n',
+    })
+    t.same(await pillion(['chekc']), { code: 64, out: '', err: 'chekc: unknown command; did you mean check?\n' })
+    t.same(await pillion(['run', '--app.port=0']), {
+      code: 64,
+      out: '',
+      err: [
+        'run: needs a command after "--", as in: pillion run -- node server.js\n',
+        '--app.port: must be a whole number from 1 to 65535, not "0"\n',
+      ].join(''),
+    })
+  },
+)
+
+t.test('the file is the one that is named, else pillion.yaml in the working directory', async t => {
+  const named = join(folder, 'named.yaml')
+  writeFileSync(named, 'app: {name: named}\n')
+  const name = async (args: string[], env: Record<string, string> = {}) =>
+    /name: (\S+)/.exec((await pillion(['print-config', ...args], env)).out)?.[1]
+  t.equal(await name([`--config=${named}`]), 'named')
+  t.equal(await name([], { PILLION_CONFIG: named }), 'named')
+  t.equal(await name(['--config', '/dev/null'], { PILLION_CONFIG: named }), 'not')
+  t.same(await pillion(['check', '--config', 'none.yaml']), {
+    code: 78,
+    out: '',
+    err: 'none.yaml: there is no such file; check --config and PILLION_CONFIG\n',
+  })
+  writeFileSync(join(folder, 'pillion.yaml'), 'app: {name: here, prot: 1}\n')
+  t.teardown(() => rmSync(join(folder, 'pillion.yaml')))
+  t.same(await pillion(['check']), {
+    code: 78,
+    out: '',
+    err: 'pillion.yaml:1:19: app.prot: unknown key; did you mean port?\n',
+  })
+  t.match(
+    await pillion([]),
+    { code: 78, err: /^pillion\.yaml:1:19: / },
+    'nothing is started with a wrong configuration',
+  )
+})
+
+t.test('a variable of OpenTelemetry gives the name, and nothing secret is printed', async t => {
+  const { code, out } = await pillion(['print-config', '--app.url=http://u:s3cr3t@127.0.0.1:1/?token=s3cr3t'], {
+    OTEL_SERVICE_NAME: 'shop',
+  })
+  t.equal(code, 0)
+  t.match(out, /^app:\n {2}name: shop +# env OTEL_SERVICE_NAME\n/)
+  t.notMatch(out, /s3cr3t/)
+})
+
+t.test('nothing heavy is loaded for help, version, and a check without a file', async t => {
+  const loaded = `data:text/javascript,${encodeURIComponent(`
+    import { registerHooks } from 'node:module'
+    registerHooks({ resolve(name, context, next) {
+      const found = next(name, context)
+      if (/node_modules\\/(yaml|express|pidusage|@opentelemetry\\/sdk)/.test(found.url)) process.stderr.write('loaded ' + found.url)
+      return found
+    } })`)}`
+  for (const args of [['help'], ['version'], ['check'], ['schema'], ['metrics']])
+    t.match(await pillion(args, {}, ['--import', loaded]), { code: 0, err: '' }, args.join())
+  const withFile = await pillion(['check', '--config', '/dev/null'], {}, ['--import', loaded])
+  t.match(withFile.err, /loaded .*\/yaml\//, 'the hook would have seen it')
+})
+
+t.test('healthcheck asks the sidecar whether it is ready', async t => {
+  let status = 200
+  const server = createServer((request, response) => {
+    t.equal(request.url, '/-/ready')
+    if (status) response.writeHead(status).end('not ready: no application\nmore')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' && address ? address.port : 0
+  const url = `http://127.0.0.1:${port}/-/ready`
+  const f = async (host: string, ready: boolean, text: string) =>
+    t.same(await askReady({ host, port }), { ready, text })
+  await f('127.0.0.1', true, `${url}: 200 not ready: no application`)
+  await f('::', true, `${url}: 200 not ready: no application`)
+  status = 503
+  await f('0.0.0.0', false, `${url}: 503 not ready: no application`)
+  status = 0
+  await f('127.0.0.1', false, `cannot ask ${url}: no answer in 2 s`)
+  server.closeAllConnections()
+  server.close()
+  await once(server, 'close')
+  await f('127.0.0.1', false, `cannot ask ${url}: connect ECONNREFUSED 127.0.0.1:${port}`)
+  t.match(await pillion(['healthcheck', `--web.listen=127.0.0.1:${port}`]), {
+    code: 1,
+    out: '',
+    err: `pillion: not ready: cannot ask ${url}: connect ECONNREFUSED`,
+  })
+  t.same(await askReady(undefined), { ready: false, text: 'cannot ask: web.listen is off; give it an address' })
+  t.match(await askReady({ host: '127.0.0.1', port: 0 }), { ready: false, text: /port 0/ })
+})
+
+t.test('a Node with known holes is refused', async t => {
+  const f = (node: string, refused: boolean) => t.equal(unfit(node) !== undefined, refused, node)
+  f('20.20.2', true)
+  f('24.12.0', true)
+  f('24.18.0', true)
+  f('24.18.1', false)
+  f('24.21.0', false)
+  f('25.0.0', false)
+  f('26.10.0-rc.1', false)
+  f('nonsense', true)
+  t.equal(
+    unfit('20.20.2'),
+    'cannot run on Node 20.20.2: 24.18.1 is the oldest that is safe; install it, or use `npx node@24`',
+  )
+})
+
+t.test('closing the pipe early is no failure', async t => {
+  const child = spawn(process.execPath, [MAIN, 'metrics', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.destroy()
+  let err = ''
+  child.stderr.on('data', text => {
+    err += text
+  })
+  t.same([...(await once(child, 'close')), err], [0, null, ''])
+})

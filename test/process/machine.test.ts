@@ -1,0 +1,401 @@
+// The collector on machines that are folders: what it tells of them, through restarts, vanished files and refusals.
+
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { Application, Running } from '../../collectors/collector.ts'
+import { families, type ProcessOptions, process as processCollector } from '../../collectors/process.ts'
+import { Scrape } from '../../exporter/metrics.ts'
+import { type World, world } from '../world.ts'
+import { end, type Files, folder, machine, plant, sample, stat, status, tcp } from './machine.ts'
+
+const FIXTURE = join(import.meta.dirname, '../fixtures/proc/pod')
+const DEFAULTS: ProcessOptions = {
+  children: 'together',
+  interval: 5000,
+  processes_limit: 512,
+  threads_limit: 256,
+  tcp: true,
+  smaps: false,
+  smaps_limit: 2 ** 30,
+}
+
+interface Ride {
+  readonly host: World
+  readonly running: Running
+  /** One scrape: the lines about the application. */
+  scrape(): Promise<string>
+  /** Moves the clock until the background has done what is waited for. */
+  until(done: () => boolean | Promise<boolean>): Promise<void>
+}
+
+async function ride(
+  t: Test,
+  proc: string,
+  app: Partial<Application>,
+  options: Partial<ProcessOptions> = {},
+): Promise<Ride> {
+  const host = world(proc, app)
+  const running = await processCollector.start({ ...DEFAULTS, ...options }, host)
+  const scrape = new Scrape(host.metrics, [])
+  t.teardown(() => running[Symbol.asyncDispose]())
+  return {
+    host,
+    running,
+    async scrape() {
+      await running.collect?.(new AbortController().signal)
+      const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(5000))
+      return Buffer.concat(chunks)
+        .toString()
+        .split('\n')
+        .filter(line => /^(app|pillion_process)_/.test(line))
+        .join('\n')
+    },
+    async until(done) {
+      for (let i = 0; i < 400; i++) {
+        if (await done()) return
+        await host.clock.pass(250)
+        await new Promise(resolve => setTimeout(resolve, 1))
+      }
+      t.fail('what was waited for happened')
+    },
+  }
+}
+
+t.test('an application in a pod, as a whole', async t => {
+  const { scrape, running, host } = await ride(t, FIXTURE, { url: 'http://127.0.0.1:8080' })
+  const text = await scrape()
+  const expected = join(FIXTURE, '../pod.expected.txt')
+  if (globalThis.process.env['UPDATE']) writeFileSync(expected, `${text}\n`)
+  t.equal(`${text}\n`, readFileSync(expected, 'utf8'))
+  t.equal(host.app.pid, 7)
+  t.equal(host.app.port, 8080)
+  t.same(running.findings?.(), [
+    { level: 'info', text: 'application: process 7 (shop) R 1), found by url, listening on port 8080' },
+  ])
+})
+
+t.test('descendants apart', async t => {
+  const { scrape } = await ride(t, FIXTURE, { select: { pid: 7 } }, { children: 'apart' })
+  const text = await scrape()
+  const f = (series: string, expected: number | undefined) => t.equal(sample(text, series), expected, series)
+  f('app_processes', 2)
+  f('app_process_cpu_seconds_total{mode="user"}', 12.34)
+  // The worker's 1.00, the zombie's 0.03, and 0.40 of children that were waited for.
+  f('app_process_children_cpu_seconds_total{mode="user"}', 1.43)
+  f('app_process_zombies', 1)
+  f('app_process_resident_memory_bytes', 51200 * 1024)
+  f('app_process_children_resident_memory_bytes', 20480 * 1024)
+  f('app_process_open_fds', 4)
+  f('app_process_children_open_fds', 3)
+  f('app_process_threads', 3)
+  f('app_process_children_threads', 1)
+  f('app_process_io_read_bytes_total', 1048576)
+  f('app_process_children_io_read_bytes_total', 4096)
+  f('app_process_children_page_faults_total{type="minor"}', 110)
+  f('app_process_children_context_switches_total{type="voluntary"}', 30)
+})
+
+t.test('every family that is published is declared, and the other way round', async t => {
+  const host = world(FIXTURE)
+  await using _ = await processCollector.start(DEFAULTS, host)
+  const registered = host.metrics.registry.getMetricsAsArray().map(metric => metric.name)
+  for (const family of processCollector.families) t.ok(registered.includes(family.name), family.name)
+  t.equal(new Set(processCollector.families.map(each => each.name)).size, processCollector.families.length)
+  t.equal(families.cpu.name, 'app_process_cpu_seconds_total')
+})
+
+t.test('each way to name the application leads to it, never to the sidecar or its probe', async t => {
+  const f = async (select: Application['select'], app: Partial<Application>, foundBy: string) => {
+    const { host, scrape } = await ride(t, FIXTURE, { select, ...app })
+    t.equal(host.app.pid, 7, foundBy)
+    t.equal(sample(await scrape(), `app_process_info{name="shop) R 1",found_by="${foundBy}"}`), 1)
+  }
+  const pidFile = t.testdir({ 'shop.pid': '7\n' })
+  await f({ pid: 7 }, {}, 'pid')
+  await f({ pid_file: join(pidFile, 'shop.pid') }, {}, 'pid_file')
+  await f({ match: 'shop' }, {}, 'match')
+  await f({ match: '^shop --port \\d+$' }, {}, 'match')
+  await f({ port: 8080 }, {}, 'port')
+  await f({}, { url: 'http://localhost:8080/base' }, 'url')
+  await f({}, { child: 7, url: 'http://localhost:1' }, 'child')
+})
+
+t.test('a process is found by its cgroup', async t => {
+  const proc = t.testdir({
+    ...machine({ 5: { comm: 'other', start: 10 }, 40: { comm: 'master', start: 500 }, 41: { ppid: 40, start: 501 } }),
+    self: {
+      mountinfo: '32 31 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n',
+      root: {
+        sys: {
+          fs: {
+            cgroup: { 'system.slice': { 'shop.service': { 'cgroup.procs': '', sub: { 'cgroup.procs': '41\n40\n' } } } },
+          },
+        },
+      },
+    },
+  })
+  for (const cgroup of [
+    '/system.slice/shop.service',
+    '/sys/fs/cgroup/system.slice/shop.service/',
+    'system.slice/shop.service',
+  ]) {
+    const { host } = await ride(t, proc, { select: { cgroup } })
+    t.equal(host.app.pid, 40, cgroup)
+  }
+})
+
+t.test('what was not found is said once, with what to do', async t => {
+  const f = async (app: Partial<Application>, expected: RegExp) => {
+    const { host, running, scrape, until } = await ride(t, FIXTURE, app)
+    await until(() => host.logged.some(line => expected.test(line)))
+    await host.clock.pass(3000)
+    t.match(running.findings?.()[0]?.text, expected)
+    t.equal(host.logged.filter(line => expected.test(line)).length, 1, 'logged once')
+    const text = await scrape()
+    t.equal(sample(text, 'app_process_up'), 0)
+    t.equal(sample(text, 'app_process_restarts_total'), 0)
+    t.equal(sample(text, 'app_process_open_fds'), undefined)
+  }
+  const files = t.testdir({ words: 'not a pid', ended: '23\n' })
+  await f({}, /set app\.url, app\.port, app\.pid/)
+  await f({ select: { pid: 30 } }, /that is the sidecar itself/)
+  await f({ select: { pid: 999 } }, /no process for app\.pid 999/)
+  await f({ select: { pid_file: join(files, 'none') } }, /cannot read app\.pid_file .*none/)
+  await f({ select: { pid_file: join(files, 'words') } }, /does not begin with a process number: "not a pid"/)
+  await f({ select: { pid_file: join(files, 'ended') } }, /is a zombie/)
+  await f({ select: { match: 'nothing-like-it' } }, /no process matches app\.match "nothing-like-it"/)
+  await f({ select: { cgroup: '/nowhere' } }, /no process in the cgroup \/nowhere/)
+  await f({ url: 'http://127.0.0.1:8081' }, /nothing listens on port 8081 of app\.url yet/)
+  // Its socket is in the table, but no process has it.
+  await f({ select: { port: 9090 } }, /something listens on app\.port 9090, but no visible process owns it/)
+})
+
+t.test('counters go on through a restart, gauges pause, and the new start time is told', async t => {
+  const proc = t.testdir(machine({ 7: { user: 500, start: 2000, voluntary: 50 } }))
+  const { host, scrape, until } = await ride(t, proc, { select: { pid: 7 } })
+  let text = await scrape()
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 5)
+  t.equal(sample(text, 'app_process_start_time_seconds'), 1_750_000_000 - 1000 + 20)
+
+  end(join(proc, '7'))
+  await host.clock.pass(2000)
+  await until(() => host.app.pid === undefined)
+  text = await scrape()
+  t.equal(sample(text, 'app_process_up'), 0)
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 5)
+  t.equal(sample(text, 'app_process_resident_memory_bytes'), undefined)
+  t.equal(sample(text, 'app_process_start_time_seconds'), undefined)
+
+  // The same number, another process.
+  plant(proc, machine({ 7: { user: 30, start: 99_000, voluntary: 4 } }))
+  await until(() => host.app.pid === 7)
+  text = await scrape()
+  t.equal(sample(text, 'app_process_up'), 1)
+  t.equal(sample(text, 'app_process_restarts_total'), 1)
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 5.3)
+  t.equal(sample(text, 'app_process_context_switches_total{type="voluntary"}'), 54)
+})
+
+t.test('a process that turns into another one under the same files is not the same process', async t => {
+  const proc = t.testdir(machine({ 7: { user: 500, start: 2000 } }))
+  const { scrape, until } = await ride(t, proc, { select: { pid: 7 } })
+  await scrape()
+  writeFileSync(join(proc, '7/stat'), stat(7, { user: 20, start: 3000 }))
+  await until(async () => sample(await scrape(), 'app_process_restarts_total') === 1)
+  const text = await scrape()
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 5.2)
+})
+
+t.test('a start time does not move when the wall clock is set', async t => {
+  const proc = t.testdir(machine({ 7: { start: 2000 } }))
+  const { host, scrape } = await ride(t, proc, { select: { pid: 7 } })
+  const before = sample(await scrape(), 'app_process_start_time_seconds')
+  writeFileSync(join(proc, 'uptime'), '7000.00 1.00\n')
+  await host.clock.pass(70_000)
+  const text = await scrape()
+  t.equal(sample(text, 'app_process_start_time_seconds'), before)
+  t.equal(sample(text, 'app_process_uptime_seconds'), 980 + 70)
+})
+
+t.test(
+  "a container's own uptime beside the machine's start times gives no start time rather than a wrong one",
+  async t => {
+    const proc = t.testdir({ ...machine({ 7: { start: 500_000 } }), uptime: '12.00 1.00\n' })
+    const { scrape } = await ride(t, proc, { select: { pid: 7 } })
+    const text = await scrape()
+    t.equal(sample(text, 'app_process_up'), 1)
+    t.equal(sample(text, 'app_process_start_time_seconds'), undefined)
+    t.equal(sample(text, 'app_process_uptime_seconds'), undefined)
+  },
+)
+
+t.test('a zombie is not up, but what it used to its end is counted', async t => {
+  const proc = t.testdir(machine({ 7: { user: 100 } }))
+  const { scrape } = await ride(t, proc, { child: 7 })
+  await scrape()
+  writeFileSync(join(proc, '7/stat'), stat(7, { user: 190, state: 'Z' }))
+  writeFileSync(join(proc, '7/status'), status({ state: 'Z' }))
+  const text = await scrape()
+  t.equal(sample(text, 'app_process_up'), 0)
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 1.9)
+})
+
+t.test('files that are missing or nonsense leave their own numbers out, and no others', async t => {
+  const f = async (change: (folder: Files) => void, absent: string[], present: string[]) => {
+    const files = folder(7, { start: 2000 })
+    change(files)
+    const proc = t.testdir({ uptime: '1000.00 1.00\n', 7: files })
+    const { scrape } = await ride(t, proc, { child: 7 })
+    const text = await scrape()
+    for (const series of absent) t.equal(sample(text, series), undefined, `${series} is absent`)
+    for (const series of present) t.type(sample(text, series), 'number', `${series} is there`)
+  }
+  const cpu = 'app_process_cpu_seconds_total{mode="user"}'
+  const rss = 'app_process_resident_memory_bytes'
+  const read = 'app_process_io_read_bytes_total'
+  const wait = 'app_process_run_queue_wait_seconds_total'
+  await f(files => delete files['io'], [read], [cpu, rss, wait])
+  await f(files => delete files['status'], [rss], [cpu, read, wait])
+  await f(files => delete files['schedstat'], [wait], [cpu, rss, read])
+  await f(
+    files => delete files['limits'],
+    ['app_process_max_fds', 'app_process_worst_fd_ratio'],
+    [cpu, 'app_process_open_fds'],
+  )
+  await f(files => delete files['fd'], ['app_process_open_fds'], [cpu, 'app_process_max_fds'])
+  await f(
+    files => Object.assign(files, { io: 'read_bytes', status: '\0\0', schedstat: 'x', limits: '' }),
+    [read, rss, wait],
+    [cpu],
+  )
+  await f(
+    files => Object.assign(files, { schedstat: '0 0 0\n', task: { 7: { stat: stat(7, { user: 30, system: 12 }) } } }),
+    [wait],
+    ['app_process_main_thread_cpu_seconds_total'],
+  )
+})
+
+t.test('a main process whose stat makes no sense is not up', async t => {
+  const proc = t.testdir({ uptime: '1000.00 1.00\n', 7: { ...folder(7), stat: '7 (app) R 1 2 3' } })
+  const { scrape } = await ride(t, proc, { child: 7 })
+  t.equal(sample(await scrape(), 'app_process_up'), 0)
+})
+
+t.test('a counter of a 32-bit kernel goes on when it begins anew', async t => {
+  const proc = t.testdir(machine({ 7: { minor: 2 ** 32 - 100, voluntary: 2 ** 32 - 10 } }))
+  const { scrape } = await ride(t, proc, { child: 7 })
+  await scrape()
+  writeFileSync(join(proc, '7/stat'), stat(7, { minor: 50 }))
+  writeFileSync(join(proc, '7/status'), status({ voluntary: 5 }))
+  const text = await scrape()
+  t.equal(sample(text, 'app_process_page_faults_total{type="minor"}'), 2 ** 32 + 50)
+  t.equal(sample(text, 'app_process_context_switches_total{type="voluntary"}'), 2 ** 32 + 5)
+})
+
+t.test('the end of a thread or of a child takes nothing away', async t => {
+  const proc = t.testdir({
+    uptime: '1000.00 1.00\n',
+    7: {
+      ...folder(7, { threads: 2, voluntary: 10, user: 100 }),
+      task: { 7: {}, 8: { status: status({ voluntary: 1000 }), schedstat: '1 3000000000 1\n' } },
+    },
+    9: folder(9, { ppid: 7, user: 40, voluntary: 5 }),
+  })
+  const { host, scrape } = await ride(t, proc, { child: 7 })
+  let text = await scrape()
+  t.equal(sample(text, 'app_processes'), 2)
+  t.equal(sample(text, 'app_process_context_switches_total{type="voluntary"}'), 1015)
+  t.equal(sample(text, 'app_process_run_queue_wait_seconds_total'), 4)
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 1.4)
+  end(join(proc, '9'))
+  end(join(proc, '7/task/8'))
+  writeFileSync(join(proc, '7/stat'), stat(7, { user: 100, childUser: 45 }))
+  await host.clock.pass(6000)
+  text = await scrape()
+  t.equal(sample(text, 'app_processes'), 1)
+  t.equal(sample(text, 'app_process_context_switches_total{type="voluntary"}'), 1015)
+  t.equal(sample(text, 'app_process_run_queue_wait_seconds_total'), 4)
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 1.45)
+})
+
+t.test('an orphan of the application stays its own while the main process lives', async t => {
+  const proc = t.testdir(machine({ 7: {}, 8: { ppid: 7 }, 9: { ppid: 8, user: 50 } }))
+  const { host, scrape } = await ride(t, proc, { child: 7 })
+  t.equal(sample(await scrape(), 'app_processes'), 3)
+  end(join(proc, '8'))
+  writeFileSync(join(proc, '9/stat'), stat(9, { ppid: 1, user: 60 }))
+  await host.clock.pass(6000)
+  const text = await scrape()
+  t.equal(sample(text, 'app_processes'), 2)
+  t.equal(sample(text, 'app_process_cpu_seconds_total{mode="user"}'), 0.6)
+})
+
+t.test('parents that form a circle do not hang anything', async t => {
+  const proc = t.testdir({ ...machine({ 7: { ppid: 9 }, 8: { ppid: 7 }, 9: { ppid: 8 } }), net: { tcp: tcp() } })
+  const { scrape } = await ride(t, proc, { select: { match: 'app' } })
+  t.ok([0, 1].includes(sample(await scrape(), 'app_process_up') ?? -1))
+})
+
+t.test('bounds leave out what is beyond them, and count it', async t => {
+  const many = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [100 + i, { ppid: 7 }]))
+  const proc = t.testdir(machine({ 7: {}, ...many }))
+  const { scrape } = await ride(t, proc, { child: 7 }, { processes_limit: 5 })
+  const text = await scrape()
+  t.equal(sample(text, 'app_processes'), 5)
+  t.ok(sample(text, 'pillion_process_over_limit_total{what="processes"}')! > 0)
+})
+
+t.test('the sidecar below the application is not counted', async t => {
+  const proc = t.testdir({
+    ...machine({ 7: {}, 8: { ppid: 7 }, 50: { ppid: 7, comm: 'pillion' }, 51: { ppid: 50, comm: 'probe' } }),
+    self: t.fixture('symlink', '50'),
+  })
+  const { scrape } = await ride(t, proc, { select: { pid: 7 } })
+  t.equal(sample(await scrape(), 'app_processes'), 2)
+})
+
+t.test('connections are counted again after a while, not at each scrape', async t => {
+  const proc = t.testdir({ ...machine({}), 7: { ...folder(7), net: { tcp: tcp(['0100007F', 80, '01', 0, 1]) } } })
+  const { host, scrape, until } = await ride(t, proc, { child: 7 })
+  const established = async () => sample(await scrape(), 'app_process_tcp_connections{state="established"}')
+  t.equal(await established(), 1)
+  writeFileSync(join(proc, '7/net/tcp'), tcp(['0100007F', 80, '01', 0, 1], ['0100007F', 80, '01', 0, 2]))
+  await host.clock.pass(3000)
+  t.equal(await established(), 1)
+  await host.clock.pass(13_000)
+  await until(async () => (await established()) === 2)
+})
+
+t.test('proportional memory only on request, and not of a large process', async t => {
+  const rollup = 'x\nPss: 312 kB\nPrivate_Clean: 4 kB\nPrivate_Dirty: 140 kB\nSwapPss: 8 kB\n'
+  const proc = t.testdir({ ...machine({}), 7: { ...folder(7, { resident: 4096 }), smaps_rollup: rollup } })
+  const f = async (options: Partial<ProcessOptions>, expected: number | undefined, counted: number) => {
+    const { scrape } = await ride(t, proc, { child: 7 }, options)
+    const text = await scrape()
+    t.equal(sample(text, 'app_process_proportional_memory_bytes'), expected)
+    t.equal(sample(text, 'pillion_process_over_limit_total{what="smaps"}'), counted)
+  }
+  await f({}, undefined, 0)
+  await f({ smaps: true }, 312 * 1024, 0)
+  await f({ smaps: true, smaps_limit: 1024 ** 2 }, undefined, 1)
+})
+
+t.test('where there is no /proc, pidusage gives CPU time, memory and start', async t => {
+  const { pid } = globalThis.process
+  const { scrape, running } = await ride(t, join(t.testdir({}), 'none'), { child: pid })
+  const text = await scrape()
+  t.equal(sample(text, 'app_process_up'), 1)
+  t.ok(sample(text, 'app_process_cpu_seconds_total{mode="all"}')! > 0)
+  t.ok(sample(text, 'app_process_resident_memory_bytes')! > 1e6)
+  t.match(running.findings?.()[0]?.text, /only CPU time, memory and start/)
+  const nobody = await ride(t, join(t.testdir({}), 'none'), {})
+  t.equal(sample(await nobody.scrape(), 'app_process_up'), 0)
+})
+
+t.test('a folder that is no /proc at all', async t => {
+  const proc = t.testdir({ 7: 'a file', 8: {}, '0x9': {}, uptime: '' })
+  symlinkSync('nowhere', join(proc, 'self'))
+  const { scrape } = await ride(t, proc, { select: { pid: 7 }, url: 'http://127.0.0.1:80' })
+  t.equal(sample(await scrape(), 'app_process_up'), 0)
+})

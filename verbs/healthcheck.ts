@@ -1,0 +1,46 @@
+// `pillion healthcheck`: asks a running sidecar whether it is ready, for container images that have no shell and no curl.
+
+import type { Listen } from '../options/kinds.ts'
+
+export interface Answer {
+  readonly ready: boolean
+  /** One line for the operator. */
+  readonly text: string
+}
+
+/** Over everything: Docker's own limit is 30 s, and a sidecar that needs longer than this is not ready. */
+const DEADLINE_MS = 2000
+
+export async function askReady(door: Listen | undefined): Promise<Answer> {
+  if (!door) return { ready: false, text: 'cannot ask: web.listen is off; give it an address' }
+  if (door.port === 0) return { ready: false, text: 'cannot ask: web.listen has port 0; give it a fixed one' }
+  const host = ANY.has(door.host) ? '127.0.0.1' : door.host
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${door.port}/-/ready`
+  try {
+    const { status, body } = await get(url)
+    return { ready: status === 200, text: `${url}: ${status} ${body}`.trim() }
+  } catch (error) {
+    const reason = error instanceof Error ? (error.name === 'TimeoutError' ? 'no answer in 2 s' : error.message) : error
+    return { ready: false, text: `cannot ask ${url}: ${reason}` }
+  }
+}
+
+/** A door on all addresses is reached by the loopback one. */
+const ANY = new Set(['::', '0.0.0.0'])
+
+async function get(url: string): Promise<{ status: number; body: string }> {
+  const signal = AbortSignal.timeout(DEADLINE_MS)
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>()
+  const request = process.getBuiltinModule('node:http').get(url, { signal, agent: false }, response => {
+    let body = ''
+    response.setEncoding('utf8')
+    response.on('data', (text: string) => {
+      body = (body + text).slice(0, 200)
+    })
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, body: body.split('\n', 1)[0] ?? '' }))
+    response.on('error', reject)
+  })
+  // An aborted request fails with the signal's reason as cause.
+  request.on('error', error => reject(signal.aborted ? signal.reason : error))
+  return promise
+}
