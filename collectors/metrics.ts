@@ -47,7 +47,7 @@ export const metrics = {
       restart: () => gap.inc({ reason: 'changed_buckets' }),
       expired: series => gone.inc(series),
     })
-    const intake = new Intake(options, source, accumulator.resources, accumulator)
+    const intake = new Intake(options, source, accumulator)
     return {
       reasons: REASONS,
       take: request => intake.take(request),

@@ -15,7 +15,7 @@ import { attributes, keyValuesOf, Labels, LONGEST_LABELS, MOST_LABELS, type Rang
 import { metricName } from './names.ts'
 import { Point, type PointKind } from './point.ts'
 import { type Reason, Refusals } from './refusals.ts'
-import { Resource, type Resources, Scope, Stream } from './streams.ts'
+import { Resource, Scope, Stream } from './streams.ts'
 
 const KINDS: ReadonlyMap<number, PointKind> = new Map([
   [field(5, LENGTH), 'number'],
@@ -55,13 +55,13 @@ interface Current {
 }
 
 export class Intake {
+  /** Data points that were taken; the others of a request are in its refusals. */
+  accepted = 0
   readonly #choices: Choices
   readonly #source: ImportedSource
-  readonly #resources: Resources
   readonly #accumulator: Accumulator
   #bytes: Buffer = Buffer.alloc(0)
   #refusals = new Refusals()
-  #accepted = 0
   #looks = 0
   // Of the ScopeMetrics at hand: the pieces of its scope, and its schema URL.
   #scope: Ranges = []
@@ -74,10 +74,9 @@ export class Intake {
   readonly #inner = new Reader()
   readonly #point = new Point()
 
-  constructor(choices: Choices, source: ImportedSource, resources: Resources, accumulator: Accumulator) {
+  constructor(choices: Choices, source: ImportedSource, accumulator: Accumulator) {
     this.#choices = choices
     this.#source = source
-    this.#resources = resources
     this.#accumulator = accumulator
   }
 
@@ -103,12 +102,12 @@ export class Intake {
     for (const each = this.#resource.over(this.#bytes, start, end); each.next(); )
       if (each.tag === field(1, LENGTH)) addPiece(pieces, each.start, each.end)
     const key = this.#key(pieces)
-    const known = this.#resources.held.get(key)
+    const known = this.#accumulator.resources.held.get(key)
     const resource = known ?? (this.#spent ? undefined : this.#newResource(key, pieces))
-    const before = this.#accepted
+    const before = this.accepted
     for (const each = this.#resource.over(this.#bytes, start, end); each.next(); )
       if (each.tag === field(2, LENGTH)) this.#scopeMetrics(resource, each.start, each.end)
-    if (resource && this.#accepted > before)
+    if (resource && this.accepted > before)
       this.#accumulator.target(resource, () => this.#targetLabels(resource, pieces))
   }
 
@@ -116,7 +115,7 @@ export class Intake {
     const found = new Map(attributes(this.#bytes, keyValuesOf(this.#bytes, pieces, 1), LONGEST_LABELS))
     const [namespace = '', name = '', instance = ''] = IDENTITY.map(each => found.get(each))
     const job = namespace === '' || name === '' ? name : `${namespace}/${name}`
-    return new Resource(this.#resources, key, job, instance)
+    return new Resource(this.#accumulator.resources, key, job, instance)
   }
 
   /** Labels of target_info; undefined if they would say nothing, or could not be joined to anything. */
@@ -207,7 +206,7 @@ export class Intake {
   #take(current: Current, kind: PointKind, start: number, end: number): void {
     this.#point.read(kind, this.#bytes, start, end)
     const fate = this.#pointAt(current)
-    if (!isRefusal(fate)) this.#accepted++
+    if (!isRefusal(fate)) this.accepted++
     else this.#refuse(fate, 1, fate === 'invalid_point' ? `${current.name} ${this.#point.problem}` : current.name)
   }
 

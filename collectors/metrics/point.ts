@@ -181,12 +181,13 @@ export class Point {
           sum = reader.double
           break
         case field(6, LENGTH): {
+          if (quantiles.length > MOST_QUANTILES) break
           const inner = this.#inner.over(bytes, reader.start, reader.end)
           const pair: [number, number] = [0, 0]
           while (inner.next())
             if (inner.tag === field(1, FIXED64)) pair[0] = inner.double
             else if (inner.tag === field(2, FIXED64)) pair[1] = inner.double
-          if (quantiles.length <= MOST_QUANTILES) quantiles.push(pair)
+          quantiles.push(pair)
           break
         }
         default:
