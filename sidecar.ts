@@ -3,6 +3,8 @@
 import { isatty } from 'node:tty'
 import type { Application, Finding, Host, Running } from './collectors/collector.ts'
 import { health } from './collectors/health.ts'
+import { logs } from './collectors/logs.ts'
+import { metrics as pointCollector } from './collectors/metrics.ts'
 import { otlp } from './collectors/otlp.ts'
 import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
@@ -134,7 +136,12 @@ export async function startSidecar(options: Options, world: World, command?: rea
   add('health', await health.start(options.health, host, { version }))
   // Consumers before the doors: what is closed first is what was opened last.
   const requests = add('spans', spans.start(options.spans, host))
-  const intake = add('otlp', await otlp.start(options.otlp, host, { spans: [requests] }))
+  const points = options.metrics.enabled ? [add('metrics', pointCollector.start(options.metrics, host))] : []
+  const records = options.logs.enabled ? [add('logs', logs.start(options.logs, host))] : []
+  const intake = add(
+    'otlp',
+    await otlp.start(options.otlp, host, { spans: [requests], metrics: points, logs: records }),
+  )
 
   const scrape = new Scrape(
     metrics,
