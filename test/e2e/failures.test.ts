@@ -175,4 +175,5 @@ t.test('run: what the sidecar writes leaves the application’s stdout and stder
   await using ride = await startSidecar({ command: ['sh', '-c', `${show}; exec sleep 30`] })
   const [, ...flags] = await ride.child.says(/(0\d+)\s+(0\d+)/)
   for (const each of flags) t.equal(Number.parseInt(each, 8) & 0o4000, 0, 'O_NONBLOCK')
+  t.equal((await ride.child.stop()).code, 143)
 })
