@@ -34,6 +34,7 @@ const configured = {
   metrics,
   logs,
   web,
+  self,
 }
 
 /** What a scrape says about itself. */
@@ -46,7 +47,6 @@ const exposition: Part = {
 /** One line for each part without. */
 const fixed = {
   exposition,
-  self,
 }
 
 export const parts: Readonly<Record<string, Part>> = { ...configured, ...fixed }
