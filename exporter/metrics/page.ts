@@ -2,6 +2,8 @@
 // label texts go straight into the buffer, since building a string for each line is what makes a scrape slow.
 
 const PAGE_BYTES = 128 * 1024
+/** Up to this many bytes a loop is quicker than a call into the runtime. */
+const SHORT = 24
 
 export class Page {
   #full: Buffer[] = []
@@ -20,8 +22,30 @@ export class Page {
   /** Writes bytes that are already what the reader shall see. */
   bytes(source: Uint8Array, start: number, end: number): void {
     this.#reserve(end - start)
-    if (end - start > 16) this.#buffer.set(source.subarray(start, end), this.#length)
+    if (end - start > SHORT) this.#buffer.set(source.subarray(start, end), this.#length)
     else for (let i = start, at = this.#length; i < end; i++, at++) this.#buffer[at] = source[i]!
+    this.#length += end - start
+  }
+
+  /** Writes a short piece that recurs, prepared as bytes: a bucket's bound, the end of a line. */
+  piece(piece: Uint8Array): void {
+    this.bytes(piece, 0, piece.length)
+  }
+
+  /** Makes sure that the next `bytes` bytes stand in one buffer, and gives the place where they begin, for `again`. */
+  room(bytes: number): number {
+    this.#reserve(bytes)
+    return this.#length
+  }
+
+  /** The place of the next byte; good for `again` within the room that was made. */
+  get here(): number {
+    return this.#length
+  }
+
+  /** Writes once more what stands between two places of the room that was made. */
+  again(start: number, end: number): void {
+    this.#buffer.copyWithin(this.#length, start, end)
     this.#length += end - start
   }
 

@@ -74,6 +74,11 @@ export class SeriesTable {
     this.#columns.push(column)
   }
 
+  /** Length of the label text of a slot. */
+  labelBytes(slot: number): number {
+    return this.#textStarts[slot + 1]! - this.#textStarts[slot]!
+  }
+
   /** Writes the label text of a slot, without braces. */
   writeLabels(page: Page, slot: number): void {
     page.bytes(this.#texts, this.#textStarts[slot]!, this.#textStarts[slot + 1]!)
