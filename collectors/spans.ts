@@ -10,7 +10,7 @@ import { ServiceGraph } from './spans/graph.ts'
 import { SpanIntake } from './spans/intake.ts'
 import { ProbeSpans } from './spans/probe.ts'
 import { RequestMetrics } from './spans/requests.ts'
-import { REASONS, Targets } from './spans/targets.ts'
+import { Targets } from './spans/targets.ts'
 import { Budget } from './spans/weight.ts'
 
 /** Tempo's buckets in milliseconds: 2 ms doubled thirteen times, to 16.4 s. */
@@ -161,7 +161,7 @@ export const options = section('Request metrics made from spans.', {
     pending: integer('Halves that wait at one time; beyond it the oldest is counted without its other half.', {
       default: 10_000,
       min: 1,
-      max: 1_000_000,
+      max: 100_000,
     }),
     limit: integer('Edges kept; what comes beyond is counted in one series with metric_overflow="true".', {
       default: 500,
@@ -194,8 +194,6 @@ export const spans: Omit<Collector<SpansOptions>, 'start'> & {
     const leftOut = metrics.counter(excluded)
     leftOut.inc({ reason: 'probe' }, 0)
     const beyond = metrics.counter(unweighted)
-    const dropped = metrics.counter(targetsDropped)
-    for (const reason of REASONS) dropped.inc({ reason }, 0)
     const edges = {
       ...{ total: graphTotal, failed: graphFailed, client: graphClient, server: graphServer },
       ...{ unpaired, edgeless },
@@ -203,7 +201,7 @@ export const spans: Omit<Collector<SpansOptions>, 'start'> & {
     const parts = {
       requests: new RequestMetrics(options, metrics, requestFamilies(options), budget),
       graph: options.graph.enabled ? new ServiceGraph(options.graph, metrics, edges, budget) : undefined,
-      targets: new Targets(options.target_info, metrics, targetInfo, reason => dropped.inc({ reason })),
+      targets: new Targets(options.target_info, metrics, targetInfo, targetsDropped),
       probes: options.probes === 'exclude' ? new ProbeSpans() : undefined,
       excluded: () => leftOut.inc({ reason: 'probe' }),
       weights: options.sampling === 'weighted' ? { budget, exceeded: (n: number) => beyond.inc(n) } : undefined,

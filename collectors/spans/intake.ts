@@ -93,6 +93,7 @@ export class SpanIntake implements SpanConsumer, Running {
 
   #publish(): void {
     this.#graph?.publish()
+    this.#targets.publish()
     if (!this.#weights || this.#weights.budget.exceeded === 0) return
     this.#weights.exceeded(this.#weights.budget.exceeded)
     this.#weights.budget.exceeded = 0

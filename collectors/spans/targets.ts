@@ -2,7 +2,7 @@
 // other metrics. Attributes of resources (process ids, host names, versions) change whenever the application starts anew,
 // so a resource that sends nothing any more is forgotten.
 
-import type { GaugeFamily, Metrics } from '../../exporter/metrics.ts'
+import type { CounterFamily, GaugeFamily, Metrics } from '../../exporter/metrics.ts'
 import { field, LENGTH, Reader, type SpanView } from '../otlp.ts'
 import { attributeText } from './attribute.ts'
 import { labelName } from './label.ts'
@@ -13,8 +13,8 @@ const VALUE_BYTES = 256
 /** A larger ResourceSpans head is not looked at: it would have to be kept, to be known again. */
 const RESOURCE_BYTES = 16_384
 
-export const REASONS = ['full', 'large', 'labels'] as const
-type Reason = (typeof REASONS)[number]
+/** After so many resources of one request that found no room, its others are not looked at. */
+const REFUSALS = 1000
 
 interface Target {
   /** Undefined for one that is not shown. */
@@ -31,12 +31,15 @@ export class Targets {
   readonly type = 'gauge'
   readonly #limit: number
   readonly #expiry: number
-  readonly #dropped: (reason: Reason) => void
+  /** Counted here, and published after each request. */
+  readonly #dropped = { full: 0, large: 0, labels: 0 }
+  readonly #publish: () => void
   /** By the bytes of the resource. */
   readonly #targets = new Map<string, Target>()
   #now = 0
   /** Whether room has been made during this request. */
   #swept = false
+  #refused = 0
   #serial = -1
   // The resource before: most applications have only one.
   #previous = Buffer.alloc(0)
@@ -47,26 +50,39 @@ export class Targets {
     { limit, expiry }: { readonly limit: number; readonly expiry: number },
     metrics: Metrics,
     family: GaugeFamily,
-    dropped: (reason: Reason) => void,
+    droppedFamily: CounterFamily<'reason'>,
   ) {
     this.name = family.name
     this.help = family.help
     this.#limit = limit
     this.#expiry = expiry
-    this.#dropped = dropped
     if (limit > 0) metrics.add(this)
+    const dropped = metrics.counter(droppedFamily)
+    this.#publish = () => {
+      for (const reason of ['full', 'large', 'labels'] as const) {
+        dropped.inc({ reason }, this.#dropped[reason])
+        this.#dropped[reason] = 0
+      }
+    }
+    this.#publish()
   }
 
   begin(now: number): void {
     this.#now = now
     this.#swept = false
+    this.#refused = 0
     this.#serial = -1
   }
 
   span(view: SpanView): void {
     if (view.resourceSerial === this.#serial || this.#limit === 0) return
     this.#serial = view.resourceSerial
-    this.#enter(view)
+    if (this.#refused < REFUSALS) this.#enter(view)
+    else this.#dropped.full++
+  }
+
+  publish(): void {
+    this.#publish()
   }
 
   expire(now: number): void {
@@ -99,7 +115,7 @@ export class Targets {
       pieces++
     }
     if (size > RESOURCE_BYTES) {
-      this.#dropped('large')
+      this.#dropped.large++
       return
     }
     const resource = pieces < 2 ? bytes.subarray(start, end) : merged(bytes, resourceSpansStart, resourceSpansEnd)
@@ -120,11 +136,12 @@ export class Targets {
       this.expire(this.#now)
     }
     if (this.#targets.size >= this.#limit) {
-      this.#dropped('full')
+      this.#dropped.full++
+      this.#refused++
       return
     }
     const found = labelsOf(resource)
-    if (found?.cut) this.#dropped('labels')
+    if (found?.cut) this.#dropped.labels++
     const identity = JSON.stringify(Object.entries(found?.pairs ?? {}).sort())
     const target: Target = { labels: found?.pairs, identity, seen: this.#now }
     this.#targets.set(key, target)

@@ -2,11 +2,11 @@
 // service that they reach, and calls between the services become edges.
 
 import t from 'tap'
-import { spans } from '../../collectors/spans.ts'
 import { TRACESTATE } from '../../collectors/health.ts'
+import { spans } from '../../collectors/spans.ts'
 import { Metrics, Scrape } from '../../exporter/metrics.ts'
-import { doors } from '../otlp/doors.ts'
 import { until } from '../e2e/child.ts'
+import { doors } from '../otlp/doors.ts'
 import { startShop } from '../shop/services.ts'
 import { DEFAULTS } from './room.ts'
 
@@ -18,9 +18,13 @@ t.test('a probed handler and all that it calls are left out; other requests are 
   const page = new Scrape(metrics, [])
   const lines = async (name: string) => {
     const { chunks } = await page.scrape(undefined, AbortSignal.timeout(5000))
-    return Buffer.concat(chunks).toString().split('\n').filter(line => line.startsWith(name))
+    return Buffer.concat(chunks)
+      .toString()
+      .split('\n')
+      .filter(line => line.startsWith(name))
   }
-  const total = async (name: string) => (await lines(name)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+  const total = async (name: string) =>
+    (await lines(name)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
 
   await using shop = await startShop(`http://127.0.0.1:${door.port}`)
   const traceparent = `00-${'5'.repeat(32)}-${'6'.repeat(16)}-01`

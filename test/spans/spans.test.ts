@@ -120,3 +120,26 @@ t.test('a resource of the next request is looked at again', async t => {
   room.send({ ...SHOP, service: 'two' })
   t.match((await room.lines('traces_spanmetrics_calls_total')).join(), 'service="two"')
 })
+
+t.test('events and links are counted by operation, and operations without them have no series', async t => {
+  const sent = [
+    { ...SHOP, events: 2, links: 1 },
+    { ...SHOP, events: 1 },
+    { ...SHOP, name: 'quiet' },
+  ]
+  const labels = 'service="shop",span_name="GET /",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_UNSET"'
+  t.same(await lines(sent, 'traces_spanmetrics_events_total'), [`traces_spanmetrics_events_total{${labels}} 3`])
+  t.same(await lines(sent, 'traces_spanmetrics_links_total'), [`traces_spanmetrics_links_total{${labels}} 1`])
+  const otel = await lines(sent, 'traces_span_metrics_events_total', { naming: 'otel' })
+  t.match(otel[0], /^traces_span_metrics_events_total\{service_name="shop",.*\} 3$/)
+})
+
+t.test('the buckets can be chosen, in any order', async t => {
+  const found = await lines([{ ...SHOP, seconds: 0.06 }], 'traces_spanmetrics_latency_bucket', {
+    buckets: [250, 50, 0.5, 250, 1000],
+  })
+  t.same(
+    found.map(line => /le="(.*)"\} (\d)/.exec(line)?.slice(1).join(' ')),
+    ['0.0005 0', '0.05 0', '0.25 1', '1 1', '+Inf 1'],
+  )
+})
