@@ -9,7 +9,7 @@ import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
 import { open, tryOpen, twin } from './otlp/listen.ts'
 import type { Signal } from './otlp/status.ts'
 
-export { accepted, received, refused } from './otlp/ledger.ts'
+export { accepted, adjusted, inflight, received, refused, refusedConnections, requests } from './otlp/ledger.ts'
 export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
 
 /** One OTLP request as it came, and the same as protobuf. The bytes are immutable: consumers may keep them. */

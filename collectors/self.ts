@@ -5,7 +5,7 @@
 // a second (event loop utilisation), and those that are misnamed for promtool (gauges that end in _total).
 
 import { collectDefaultMetrics } from 'prom-client'
-import { counter, gauge, histogram } from '../exporter/metrics.ts'
+import { counter, type Family, gauge, histogram } from '../exporter/metrics.ts'
 import type { Collector } from './collector.ts'
 
 export const buildInfo = gauge('pillion_build_info', '1, with the versions of the sidecar and of its Node.', [
@@ -20,26 +20,27 @@ export const loopDelay = histogram(
 )
 
 /** What prom-client's default metrics yield and we keep; names without prefix, help texts are prom-client's. */
-const kept = [
-  counter('pillion_process_cpu_user_seconds_total', 'Total user CPU time spent in seconds.'),
-  counter('pillion_process_cpu_system_seconds_total', 'Total system CPU time spent in seconds.'),
-  counter('pillion_process_cpu_seconds_total', 'Total user and system CPU time spent in seconds.'),
-  gauge('pillion_process_start_time_seconds', 'Start time of the process since unix epoch in seconds.'),
-  gauge('pillion_process_resident_memory_bytes', 'Resident memory size in bytes.'),
-  gauge('pillion_process_virtual_memory_bytes', 'Virtual memory size in bytes.'),
-  gauge('pillion_process_heap_bytes', 'Process heap size in bytes.'),
-  gauge('pillion_process_open_fds', 'Number of open file descriptors.'),
-  gauge('pillion_process_max_fds', 'Maximum number of open file descriptors.'),
-  gauge('pillion_nodejs_heap_size_total_bytes', 'Process heap size from Node.js in bytes.'),
-  gauge('pillion_nodejs_heap_size_used_bytes', 'Process heap size used from Node.js in bytes.'),
-  gauge('pillion_nodejs_external_memory_bytes', 'Node.js external memory size in bytes.'),
-  histogram(
+export const ours = {
+  cpuUser: counter('pillion_process_cpu_user_seconds_total', 'Total user CPU time spent in seconds.'),
+  cpuSystem: counter('pillion_process_cpu_system_seconds_total', 'Total system CPU time spent in seconds.'),
+  cpu: counter('pillion_process_cpu_seconds_total', 'Total user and system CPU time spent in seconds.'),
+  startTime: gauge('pillion_process_start_time_seconds', 'Start time of the process since unix epoch in seconds.'),
+  residentMemory: gauge('pillion_process_resident_memory_bytes', 'Resident memory size in bytes.'),
+  virtualMemory: gauge('pillion_process_virtual_memory_bytes', 'Virtual memory size in bytes.'),
+  heap: gauge('pillion_process_heap_bytes', 'Process heap size in bytes.'),
+  openFds: gauge('pillion_process_open_fds', 'Number of open file descriptors.'),
+  maxFds: gauge('pillion_process_max_fds', 'Maximum number of open file descriptors.'),
+  heapTotal: gauge('pillion_nodejs_heap_size_total_bytes', 'Process heap size from Node.js in bytes.'),
+  heapUsed: gauge('pillion_nodejs_heap_size_used_bytes', 'Process heap size used from Node.js in bytes.'),
+  externalMemory: gauge('pillion_nodejs_external_memory_bytes', 'Node.js external memory size in bytes.'),
+  gcDuration: histogram(
     'pillion_nodejs_gc_duration_seconds',
     'Garbage collection duration by kind, one of major, minor, incremental or weakcb.',
     ['kind'],
     [0.001, 0.01, 0.1, 1, 2, 5],
   ),
-] as const
+} as const
+const kept = Object.values<Family>(ours)
 
 const SAMPLE_MS = 500
 
