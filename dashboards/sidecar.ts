@@ -320,7 +320,8 @@ export const sidecar: Board = {
       lines({
         id: 76,
         title: 'Bugs in the sidecar',
-        about: 'Errors that nothing caught, within five minutes (pillion_uncaught_exceptions_total). Above 0: please report it with the log.',
+        about:
+          'Errors that nothing caught, within five minutes (pillion_uncaught_exceptions_total). Above 0: please report it with the log.',
         unit: 'short',
         queries: [series(chosen.increase(uncaughtExceptions, {}, '5m'), '{{instance}}')],
         empty: NO_SIDECAR,
