@@ -35,7 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
     case 'schema':
       return print(`${JSON.stringify((await import('./options/jsonschema.ts')).jsonSchema(settings), null, 2)}\n`)
     case 'metrics': {
-      const catalogue = await import('./catalogue.ts')
+      const catalogue = await import('./verbs/metrics.ts')
       return print(line.json ? catalogue.metricsJson(parts) : catalogue.metricsMarkdown(parts))
     }
   }
@@ -48,7 +48,7 @@ async function main(args: readonly string[]): Promise<number> {
     case 'print-config':
       return print((await import('./options/print.ts')).printConfig(settings, reading))
     case 'healthcheck': {
-      const answer = await (await import('./healthcheck.ts')).askReady(reading.values.web.listen)
+      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web.listen)
       process.stderr.write(answer.ready ? '' : `pillion: not ready: ${answer.text}\n`)
       return answer.ready ? EXIT.ok : EXIT.failure
     }

@@ -1,21 +1,21 @@
 // One running sidecar: what the options describe is started in order, answers at its doors, and is drained at the end.
 
 import { isatty } from 'node:tty'
-import { banner } from './banner.ts'
-import { clock } from './clock.ts'
 import type { Application, Finding, Host, Running } from './collectors/collector.ts'
 import { health } from './collectors/health.ts'
 import { otlp } from './collectors/otlp.ts'
 import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
-import { applicationEnvironment, serviceName } from './environment.ts'
 import { Metrics, Scrape } from './exporter/metrics.ts'
 import { shownUrl, web } from './exporter/web.ts'
-import { Logfmt, stderr } from './log.ts'
+import { clock } from './host/clock.ts'
+import { Logfmt, stderr } from './host/log.ts'
 import type { Options } from './parts.ts'
-import { status } from './status.ts'
-import { stopRequested } from './stop.ts'
+import { banner } from './sidecar/banner.ts'
+import { status } from './sidecar/status.ts'
+import { applicationEnvironment, serviceName } from './supervise/environment.ts'
+import { stopRequested } from './supervise/stop.ts'
 import { supervise, uncaughtExceptions } from './supervise.ts'
 import { ownVersion } from './version.ts'
 
@@ -164,7 +164,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
     app,
     metrics,
     scrape,
-    doors: { web: base(door.address()), http: base(intake.address().http), grpc: undefined },
+    doors: { web: base(door.address()), http: base(intake.address().http), grpc: base(intake.address().grpc) },
     findings: () => findings.flatMap(part => part.findings().map(finding => ({ ...finding, part: part.name }))),
     async [Symbol.asyncDispose]() {
       const { promise: late, resolve } = Promise.withResolvers<void>()

@@ -1,8 +1,10 @@
 // The OTLP doors: requests of an application's SDK come in here, are checked once, and are visited once.
 
+import type { Server } from 'node:net'
 import { bytes, duration, integer, type Listen, listen, section, type Values } from '../options/kinds.ts'
 import type { Finding, Host, Running } from './collector.ts'
 import { Budget } from './otlp/body.ts'
+import { grpcDoor } from './otlp/grpc.ts'
 import { httpDoor } from './otlp/http.ts'
 import { Intake } from './otlp/intake.ts'
 import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
@@ -106,7 +108,7 @@ export interface Consumers {
 
 export interface OtlpRunning extends Running {
   /** Where the doors are, with the real ports; undefined for one that is off. */
-  address(): { readonly http: Listen | undefined }
+  address(): { readonly http: Listen | undefined; readonly grpc: Listen | undefined }
 }
 
 const options = section('OTLP intake: traces, metrics and logs of the application.', {
@@ -118,6 +120,13 @@ const options = section('OTLP intake: traces, metrics and logs of the applicatio
       min: '1s',
     }),
     request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
+  }),
+  grpc: section('OTLP over gRPC.', {
+    listen: listen('Where OTLP over gRPC is taken.', { default: '127.0.0.1:4317' }),
+    max_connections: integer('Connections at one time; further ones are closed at once.', { default: 64, min: 1 }),
+    header_timeout: duration('How long a connection may take to speak HTTP/2.', { default: '5s', min: '1s' }),
+    request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
+    idle_timeout: duration('How long a connection without calls is kept.', { default: '65s', min: '1s' }),
   }),
   max_request: bytes('The largest request, before and after decompression; larger ones are refused.', {
     default: '16MiB',
@@ -155,61 +164,76 @@ async function start(options: OtlpOptions, host: Host, consumers: Consumers): Pr
     metrics: united('metrics', consumers.metrics),
     logs: united('logs', consumers.logs),
   }
-  const ledger = new Ledger(host.metrics, reasons, ['http'])
+  const ledger = new Ledger(host.metrics, reasons, [
+    ...(options.http.listen ? ['http' as const] : []),
+    ...(options.grpc.listen ? ['grpc' as const] : []),
+  ])
   const held = host.metrics.gauge(inflight)
   const budget = new Budget(options.max_inflight)
   const intake = new Intake(options, consumers, ledger, host.log)
   const findings: Finding[] = []
-  const doors: Opened[] = []
+  const doors: Door[] = []
 
-  const listenHttp = async (address: Listen): Promise<Listen> => {
-    const make = () => httpDoor({ ...options, ...options.http }, intake, budget, ledger, host.clock)
-    const door = make()
-    const real = await open(door.server, address, 'otlp.http.listen')
-    doors.push(door)
+  const both = async (address: Listen | undefined, option: string, make: () => Door): Promise<Listen | undefined> => {
+    if (!address) return undefined
+    const first = make()
+    const real = await open(first.server, address, option)
+    doors.push(first)
     const other = twin(address.host)
-    if (other) {
-      const second = make()
-      const code = await tryOpen(second.server, other, real.port)
-      if (code === undefined) doors.push(second)
-      else if (code === 'EADDRINUSE')
-        findings.push({
-          level: 'warning',
-          text: `port ${real.port} of ${other} belongs to another program; clients that resolve localhost to it reach that one: set their endpoint to http://${real.host}:${real.port}`,
-        })
-    }
+    const second = other && make()
+    const code = second && (await tryOpen(second.server, other, real.port))
+    if (second && code === undefined) doors.push(second)
+    else if (code === 'EADDRINUSE') findings.push({ level: 'warning', text: shared(other, real) })
     return real
   }
-  const http = options.http.listen && (await listenHttp(options.http.listen))
-
+  const close = () => Promise.all(doors.splice(0).map(door => shut(door, host))).then(() => {})
+  let http: Listen | undefined
+  let grpc: Listen | undefined
+  try {
+    http = await both(options.http.listen, 'otlp.http.listen', () =>
+      httpDoor({ ...options, ...options.http }, intake, budget, ledger, host.clock),
+    )
+    grpc = await both(options.grpc.listen, 'otlp.grpc.listen', () =>
+      grpcDoor({ ...options, ...options.grpc }, intake, budget, ledger, host.clock),
+    )
+  } catch (error) {
+    await close()
+    throw error
+  }
   return {
-    address: () => ({ http }),
+    address: () => ({ http, grpc }),
     findings: () => findings,
     collect() {
       ledger.publish()
       held.set(budget.used)
     },
-    async [Symbol.asyncDispose]() {
-      await Promise.all(doors.splice(0).map(door => close(door, host)))
-    },
+    [Symbol.asyncDispose]: close,
   }
 }
 
-/** What the doors have in common once they are open. */
-interface Opened {
-  readonly server: { close(done: () => void): unknown; closeAllConnections(): void }
+/** What the doors have in common. */
+interface Door {
+  readonly server: Server
+  /** No new requests; those on their way may end. */
   drain(): void
+  /** Ends every connection at once. */
+  cut(): void
 }
 
 /** Requests on their way get this long to arrive and be answered after the door has closed. */
 const GRACE_MS = 5000
 
-async function close({ server, drain }: Opened, { clock }: Host): Promise<void> {
+async function shut({ server, drain, cut }: Door, { clock }: Host): Promise<void> {
   const closed = new AbortController()
-  drain()
   server.close(() => closed.abort())
+  drain()
   await clock.sleep(GRACE_MS, closed.signal).catch(() => {})
-  server.closeAllConnections()
+  cut()
+}
+
+function shared(host: string | undefined, real: Listen): string {
+  const endpoint = `${real.host}:${real.port}`
+  return `port ${real.port} of ${host} belongs to another program, which clients may reach by "localhost"; give them ${endpoint}`
 }
 
 function united(signal: Signal, consumers: readonly RequestConsumer[] = []): readonly string[] {

@@ -2,7 +2,7 @@
 
 import * as otlp from '../collectors/otlp.ts'
 import { families as app } from '../collectors/process.ts'
-import { buildInfo, loopDelay, ours } from '../collectors/self.ts'
+import { buildInfo, cpu, loopDelay, borrowed as ours } from '../collectors/self.ts'
 import { excluded } from '../collectors/spans.ts'
 import { collectorDuration, collectorSuccess, series as kept, seriesOverflow } from '../exporter/metrics.ts'
 import { refusedRequests } from '../exporter/web.ts'
@@ -150,11 +150,7 @@ export const sidecar: Board = {
         about:
           'Cores used by the sidecar (pillion_process_cpu_seconds_total). It should be a small part of what the application uses.',
         unit: 'short',
-        queries: [
-          series(chosen.rate(ours.cpu), '{{instance}}'),
-          series(sum(chosen.rate(ours.cpuUser)), 'all, user code'),
-          series(sum(chosen.rate(ours.cpuSystem)), 'all, kernel'),
-        ],
+        queries: [series(chosen.rate(cpu), '{{instance}} {{mode}}')],
         empty: NO_SIDECAR,
       }),
       lines({

@@ -2,10 +2,10 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { metricsMarkdown, partsTable } from '../catalogue.ts'
 import { jsonSchema } from '../options/jsonschema.ts'
 import { optionsMarkdown } from '../options/markdown.ts'
 import { parts, settings } from '../parts.ts'
+import { metricsMarkdown, partsTable } from '../verbs/metrics.ts'
 
 export const ROOT = join(import.meta.dirname, '..')
 

@@ -98,22 +98,31 @@ export type Inflated =
 export function inflate(body: Buffer, limit: number, share: Share, done: (inflated: Inflated) => void): void {
   // The trailer tells the size of the last member. It is the sender's claim: it is used to choose, never trusted.
   const claim = body.length >= 18 ? body.readUInt32LE(body.length - 4) : 0
-  const tooLarge: Inflated = { kind: 'too_large', why: `${limit} bytes after decompression` }
-  if (claim > limit || !share.hold(body.length + claim)) {
-    done(claim > limit ? tooLarge : { kind: 'no_room' })
-    return
+  // What claims too much may be cut off instead, and what was larger than its claim may have several members: both are
+  // decompressed as if they were as large as is allowed at all.
+  const atLarge = () => {
+    if (!share.hold(body.length + limit)) {
+      done({ kind: 'no_room' })
+      return
+    }
+    gunzip(body, { maxOutputLength: limit }, (error, output) => {
+      if (!error) done({ kind: 'body', body: output })
+      else if (codeOf(error) !== TOO_LARGE) done({ kind: 'broken', why: reasonOf(error) })
+      else done({ kind: 'too_large', why: `${limit} bytes after decompression` })
+    })
   }
   const settle = (error: unknown, output: Buffer) => {
     if (!error) done({ kind: 'body', body: output })
-    else if (codeOf(error) !== 'ERR_BUFFER_TOO_LARGE') done({ kind: 'broken', why: reasonOf(error) })
-    // Several members, or a lie: now it may be anything up to the limit.
-    else if (!share.hold(body.length + limit)) done({ kind: 'no_room' })
-    else
-      gunzip(body, { maxOutputLength: limit }, (again, whole) => {
-        if (!again) done({ kind: 'body', body: whole })
-        else if (codeOf(again) === 'ERR_BUFFER_TOO_LARGE') done(tooLarge)
-        else done({ kind: 'broken', why: reasonOf(again) })
-      })
+    else if (codeOf(error) !== TOO_LARGE) done({ kind: 'broken', why: reasonOf(error) })
+    else atLarge()
+  }
+  if (claim > limit) {
+    atLarge()
+    return
+  }
+  if (!share.hold(body.length + claim)) {
+    done({ kind: 'no_room' })
+    return
   }
   const options = { maxOutputLength: Math.max(1, claim), chunkSize: Math.max(64, claim) }
   // Below a mebibyte the thread pool costs more than the decompression; above, the loop must stay free.
@@ -131,6 +140,7 @@ export function inflate(body: Buffer, limit: number, share: Share, done: (inflat
   settle(undefined, output)
 }
 
+const TOO_LARGE = 'ERR_BUFFER_TOO_LARGE'
 const SYNCHRONOUS = 1024 * 1024
 const EMPTY = Buffer.alloc(0)
 

@@ -77,6 +77,18 @@ export class Check {
           const stop = pos + length
           if (stop > end) return this.#fail(`a length of ${length} with ${end - pos} bytes left`, start, type, tag)
           const action = tag < 128 ? ACTIONS[base | tag]! : SKIP
+          // Fast path: a run of empty messages, which is what bombs are made of.
+          if (length === 0 && action >= MESSAGE && depth < MAX_DEPTH) {
+            pos = stop
+            while (pos + 1 < end && bytes[pos] === tag && bytes[pos + 1] === 0) pos += 2
+            if (ITEM[action - MESSAGE] === 1) this.#emptyItems(action - MESSAGE, 1 + (pos - stop) / 2, stop)
+            break
+          }
+          // Fast path: an attribute of the ordinary form costs no calls.
+          if (action === ATTRIBUTE && depth < MAX_DEPTH - 1 && ordinary(bytes, pos, stop)) {
+            pos = stop
+            break
+          }
           if (action !== SKIP && !this.#inside(action, pos, stop, depth)) return this.#within(type, tag)
           pos = stop
           break
@@ -115,21 +127,25 @@ export class Check {
     if (action < MESSAGE) return this.#value(action, pos, stop)
     const type = action - MESSAGE
     if (depth >= MAX_DEPTH) return this.#fail(`more than ${MAX_DEPTH} messages inside each other`, pos)
-    // Fast path: an attribute of the ordinary form costs no calls.
-    if (type === KEY_VALUE) {
-      if (depth < MAX_DEPTH - 1 && ordinary(this.#bytes, pos, stop)) return true
-    } else if (ITEM[type] === 1) {
+    if (ITEM[type] === 1) {
       this.items++
       if (type === SPAN) return this.#span(pos, stop, depth)
     }
-    return pos === stop || this.#message(type, pos, stop, depth + 1)
+    return this.#message(type, pos, stop, depth + 1)
+  }
+
+  #emptyItems(type: number, count: number, pos: number): void {
+    this.items += count
+    if (type !== SPAN) return
+    this.badTraceIds += count
+    if (this.firstBad < 0) this.firstBad = pos
   }
 
   #span(pos: number, stop: number, depth: number): boolean {
     this.#traceOk = false
     this.#spanOk = false
     this.#parentOk = true
-    if (pos !== stop && !this.#message(SPAN, pos, stop, depth + 1)) return false
+    if (!this.#message(SPAN, pos, stop, depth + 1)) return false
     if (this.#traceOk && this.#spanOk && this.#parentOk) return true
     if (!this.#traceOk) this.badTraceIds++
     else if (!this.#spanOk) this.badSpanIds++
@@ -260,7 +276,6 @@ const TAG = 15
 const LENGTH = 7
 
 const SPAN = message('Span').index
-const KEY_VALUE = message('KeyValue').index
 
 const SKIP = 0
 const TRACE_ID = 1
@@ -269,6 +284,7 @@ const PARENT_ID = 3
 const PACKED_FIXED64 = 4
 const PACKED_VARINT = 5
 const MESSAGE = 16
+const ATTRIBUTE = MESSAGE + message('KeyValue').index
 
 // What to do with a length-delimited field, by message << 7 | tag. Tags of two bytes (fields from 16) have no structure.
 const ACTIONS = new Uint8Array(MESSAGES.length << 7)

@@ -17,14 +17,16 @@ export interface HttpOptions {
   readonly request_timeout: number
 }
 
-export interface Door {
+export interface HttpDoor {
   readonly server: Server
   /** From now on each answer closes its connection, so that closing the server ends when the last one is given. */
   drain(): void
+  /** Ends every connection at once. */
+  cut(): void
 }
 
 /** A server that is not listening yet. */
-export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): Door {
+export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): HttpDoor {
   const { createServer } = process.getBuiltinModule('node:http')
   const exchange = new Exchanges(options, intake, budget, ledger, clock)
   const server = createServer({
@@ -51,6 +53,7 @@ export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, l
     drain: () => {
       exchange.draining = true
     },
+    cut: () => server.closeAllConnections(),
   }
 }
 
@@ -164,7 +167,9 @@ class Exchanges {
   unreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     const signal = this.#reading.get(socket) ?? 'none'
     this.#reading.delete(socket)
-    if (!socket.writable || error.code === 'ECONNRESET') {
+    // Without its connection, or without the rest of its body, a request has nobody left to answer.
+    const gone = error.code === 'ECONNRESET' || (error.code === 'HPE_INVALID_EOF_STATE' && signal !== 'none')
+    if (gone || !socket.writable) {
       if (signal !== 'none') this.#ledger.answered(signal, 'http', 499)
       socket.destroy()
       return

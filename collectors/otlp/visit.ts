@@ -149,7 +149,8 @@ export class SpanVisitor {
         }
         switch (tag) {
           case 0x4a:
-            if (wants) this.#attribute(bytes, pos, pos + length, wanted)
+            if (wants && !plainlyUnwanted(bytes, pos, pos + length, wanted.lengths))
+              this.#attribute(bytes, pos, pos + length, wanted)
             break
           case 0x0a:
             view.traceId = pos
@@ -212,15 +213,8 @@ export class SpanVisitor {
 
   /** Takes note of a KeyValue if its key is wanted. Key and value come in either order, and the last of each holds. */
   #attribute(bytes: Buffer, start: number, end: number, wanted: Wanted): void {
-    // Fast path: key first and short, as every SDK writes it; most keys are not wanted.
-    let slot = -1
+    let slot = wanted.unnamed
     let pos = start
-    if (bytes[pos] === 0x0a && bytes[pos + 1]! < 128) {
-      const key = pos + 2
-      pos = key + bytes[pos + 1]!
-      slot = wanted.find(bytes, key, pos)
-      if (slot < 0 && bytes[pos] === 0x12 && bytes[pos + 1]! < 128 && pos + 2 + bytes[pos + 1]! === end) return
-    }
     let type = ABSENT
     let valueStart = 0
     let valueEnd = 0
@@ -340,6 +334,10 @@ class Wanted implements AttributeView {
   readonly type: Uint8Array
   readonly start: Uint32Array
   readonly end: Uint32Array
+  /** The position of the empty key, which is that of an attribute without a key; normally -1. */
+  readonly unnamed: number
+  /** 1 at the length of each key. */
+  readonly lengths = new Uint8Array(128)
   readonly #keys: readonly Buffer[]
   // Positions of the keys of each length, so that most keys of an application are dismissed by their length alone.
   readonly #byLength: readonly (readonly number[])[]
@@ -348,7 +346,9 @@ class Wanted implements AttributeView {
     this.type = new Uint8Array(keys.length)
     this.start = new Uint32Array(keys.length)
     this.end = new Uint32Array(keys.length)
+    this.unnamed = keys.indexOf('')
     this.#keys = keys.map(key => Buffer.from(key))
+    for (const { length } of this.#keys) this.lengths[length] = 1
     const longest = Math.max(0, ...this.#keys.map(key => key.length))
     this.#byLength = Array.from({ length: longest + 1 }, (_, length) =>
       [...this.#keys.keys()].filter(position => this.#keys[position]!.length === length),
@@ -406,6 +406,23 @@ class View implements SpanView {
     this.spanAttributes = span
     this.resourceAttributes = resource
   }
+}
+
+/**
+ * Fast path: an attribute as every SDK writes it (key, then value, both short) whose key has the length of no wanted key.
+ * Most attributes end here.
+ */
+function plainlyUnwanted(bytes: Buffer, start: number, end: number, lengths: Uint8Array): boolean {
+  const length = bytes[start + 1]!
+  const value = start + 2 + length
+  return (
+    bytes[start] === 0x0a &&
+    length < 128 &&
+    lengths[length] === 0 &&
+    bytes[value] === 0x12 &&
+    bytes[value + 1]! < 128 &&
+    value + 2 + bytes[value + 1]! === end
+  )
 }
 
 function unite(lists: readonly (readonly string[])[]): readonly string[] {

@@ -3,7 +3,7 @@
 import * as health from '../../collectors/health.ts'
 import * as otlp from '../../collectors/otlp.ts'
 import { families as app } from '../../collectors/process.ts'
-import { buildInfo, loopDelay, ours } from '../../collectors/self.ts'
+import { buildInfo, loopDelay, borrowed as ours } from '../../collectors/self.ts'
 import { calls, latency } from '../../collectors/spans.ts'
 import { collectorDuration, collectorSuccess, type Family, seriesOverflow } from '../../exporter/metrics.ts'
 import { uncaughtExceptions } from '../../supervise.ts'

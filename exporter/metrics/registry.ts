@@ -1,7 +1,11 @@
 // The metric model: prom-client's objects in one Registry, made from Family declarations. Whoever knows prom-client can
 // add a collector; big families (series tables) register themselves here too and bring their own rendering.
 
-import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client'
+import type { Metric } from 'prom-client'
+import Counter from 'prom-client/lib/counter.js'
+import Gauge from 'prom-client/lib/gauge.js'
+import Histogram from 'prom-client/lib/histogram.js'
+import Registry from 'prom-client/lib/registry.js'
 import { type CounterFamily, counter, type Family, type GaugeFamily, gauge, type HistogramFamily } from './family.ts'
 import { SeriesTable } from './table.ts'
 

@@ -1,10 +1,10 @@
 // What is generated is as fresh as what it is generated from.
 
 import t from 'tap'
-import { partsTable } from '../../catalogue.ts'
 import { Names } from '../../options/names.ts'
 import { families, type Part, parts, settings } from '../../parts.ts'
 import { between, stale } from '../../scripts/generate.ts'
+import { partsTable } from '../../verbs/metrics.ts'
 
 t.test(
   'docs/options.md, the JSON Schema, docs/metrics.md and the README are as `npm run generate` writes them',

@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { askReady } from '../../healthcheck.ts'
+import { askReady } from '../../verbs/healthcheck.ts'
 import { ownVersion, unfit } from '../../version.ts'
 
 const MAIN = join(import.meta.dirname, '../../main.ts')

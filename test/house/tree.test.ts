@@ -20,8 +20,11 @@ function imports(file: string, source: string): Import[] {
   return [...found].map(([, path]) => ({ from: file, to: normalize(join(dirname(file), path!)) }))
 }
 
+/** Folders that belong to the assembly; those with a file of their name at the root are houses, and it is their door. */
+const ASSEMBLY = ['host', 'sidecar', 'supervise', 'verbs']
+
 function floor(file: string): (typeof FLOORS)[number] | undefined {
-  if (!file.includes('/')) return 'assembly'
+  if (!file.includes('/') || ASSEMBLY.some(name => file.startsWith(`${name}/`))) return 'assembly'
   return FLOORS.find(name => file.startsWith(`${name}/`))
 }
 
@@ -32,7 +35,8 @@ function fault({ from, to }: Import): string | undefined {
   if (above && below && FLOORS.indexOf(below) < FLOORS.indexOf(above)) return `${above} must not import ${below}`
   // collectors/process/procfs.ts is a room of the house collectors/process: others knock at collectors/process.ts.
   const house = /^((?:collectors|exporter)\/[^/]+)\//.exec(to)?.[1]
-  if (house && !from.startsWith('test/') && from !== `${house}.ts` && !from.startsWith(`${house}/`))
+  // Tests and benchmarks look into rooms.
+  if (house && !/^(test|bench)\//.test(from) && from !== `${house}.ts` && !from.startsWith(`${house}/`))
     return `the house ${house} is entered by its door ${house}.ts`
   return undefined
 }

@@ -1,7 +1,20 @@
 import t from 'tap'
 import { Check } from '../../collectors/otlp/check.ts'
 import { message } from '../../collectors/otlp/schema.ts'
-import { attribute, fixed64, hex, ld, number, request, SID, span, TID, traces, varint } from './requests.ts'
+import {
+  attribute,
+  fixed64,
+  hex,
+  ld,
+  nestedArray,
+  nestedList,
+  number,
+  request,
+  SID,
+  span,
+  TID,
+  traces,
+} from './requests.ts'
 
 const check = new Check()
 const TRACES = message('TracesRequest')
@@ -135,27 +148,4 @@ function fastest(run: () => void): number {
     best = Math.min(best, performance.now() - start)
   }
   return best
-}
-
-/** AnyValue (field 2 of a KeyValue) with key-value lists inside each other. */
-function nestedList(depth: number): Buffer {
-  return nested(depth, [0x32, 0x0a, 0x12])
-}
-
-function nestedArray(depth: number): Buffer {
-  return nested(depth, [0x2a, 0x0a])
-}
-
-function nested(depth: number, tags: readonly number[]): Buffer {
-  // From the inside out, collecting heads only: copying the inner part at each level would take quadratic time.
-  const heads: Buffer[] = []
-  let length = 0
-  const wrap = (tag: number) => {
-    const head = Buffer.concat([Buffer.from([tag]), varint(length)])
-    heads.push(head)
-    length += head.length
-  }
-  for (let i = 0; i < depth; i++) for (const tag of tags.toReversed()) wrap(tag)
-  wrap(0x12)
-  return Buffer.concat(heads.toReversed())
 }

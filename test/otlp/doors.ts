@@ -28,6 +28,13 @@ export const OPTIONS: OtlpOptions = {
     header_timeout: 10_000,
     request_timeout: 30_000,
   },
+  grpc: {
+    listen: { host: '127.0.0.1', port: 0 },
+    max_connections: 64,
+    header_timeout: 5000,
+    request_timeout: 30_000,
+    idle_timeout: 65_000,
+  },
   max_request: 16 * 1024 * 1024,
   max_json: 4 * 1024 * 1024,
   max_items: 50_000,
@@ -37,6 +44,7 @@ export const OPTIONS: OtlpOptions = {
 export interface Doors {
   readonly running: OtlpRunning
   readonly port: number
+  readonly grpcPort: number
   readonly logged: readonly string[]
   /** The value of one series, such as `pillion_otlp_requests_total{signal="traces",transport="http",code="200"}`. */
   value(series: string): Promise<number | undefined>
@@ -79,6 +87,7 @@ export async function doors(t: Test, consumers: Consumers, options: Partial<Otlp
   return {
     running,
     port,
+    grpcPort: running.address().grpc?.port ?? 0,
     logged,
     value: async series => (await read()).get(series),
     async counted(family) {

@@ -58,3 +58,26 @@ export function span(name: string, ...more: readonly Buffer[]): Buffer {
   const times = [fixed64(7, START), fixed64(8, START + 250_000_000n)]
   return Buffer.concat([TID, SID, ld(5, name), number(6, 2), ...times, ...more])
 }
+
+/** AnyValue (field 2 of a KeyValue) with key-value lists inside each other. */
+export function nestedList(depth: number): Buffer {
+  return nested(depth, [0x32, 0x0a, 0x12])
+}
+
+export function nestedArray(depth: number): Buffer {
+  return nested(depth, [0x2a, 0x0a])
+}
+
+function nested(depth: number, tags: readonly number[]): Buffer {
+  // From the inside out, collecting heads only: copying the inner part at each level would take quadratic time.
+  const heads: Buffer[] = []
+  let length = 0
+  const wrap = (tag: number) => {
+    const head = Buffer.concat([Buffer.from([tag]), varint(length)])
+    heads.push(head)
+    length += head.length
+  }
+  for (let i = 0; i < depth; i++) for (const tag of tags.toReversed()) wrap(tag)
+  wrap(0x12)
+  return Buffer.concat(heads.toReversed())
+}

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { clock } from '../../clock.ts'
-import { Logfmt, printable, stderr } from '../../log.ts'
+import { clock } from '../../host/clock.ts'
+import { Logfmt, printable, stderr } from '../../host/log.ts'
 
 /** A log whose clock stands still until it is moved, and what it wrote. */
 function written(level: 'info' | 'warn' | 'error' = 'info'): {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { banner } from '../../banner.ts'
-import { applicationEnvironment, serviceName } from '../../environment.ts'
+import { banner } from '../../sidecar/banner.ts'
+import { applicationEnvironment, serviceName } from '../../supervise/environment.ts'
 
 t.test('the banner says where to look, what was found and what is missing', async t => {
   t.same(

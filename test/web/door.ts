@@ -2,10 +2,10 @@
 
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { clock } from '../../clock.ts'
 import { Metrics } from '../../exporter/metrics.ts'
 import { LIMITS, type Limits, serve } from '../../exporter/web/server.ts'
 import type { Deps, Status, WebOptions } from '../../exporter/web.ts'
+import { clock } from '../../host/clock.ts'
 
 export const status: Status = {
   version: '0.1.0',

@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { clock } from '../../clock.ts'
 import { Token } from '../../exporter/web/token.ts'
+import { clock } from '../../host/clock.ts'
 import { door, parsed, silent, until } from './door.ts'
 
 /** An address of this machine that is not loopback, to knock from "another host"; undefined without a network. */

@@ -1,6 +1,6 @@
 // `pillion healthcheck`: asks a running sidecar whether it is ready, for container images that have no shell and no curl.
 
-import type { Listen } from './options/kinds.ts'
+import type { Listen } from '../options/kinds.ts'
 
 export interface Answer {
   readonly ready: boolean

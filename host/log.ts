@@ -3,15 +3,10 @@
 // pipe nor change how the application writes to the stderr that both share.
 
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
-import type { Clock, Log } from './collectors/collector.ts'
-import { choice, section, type Values } from './options/kinds.ts'
+import type { Clock, Log } from '../collectors/collector.ts'
 
 const LEVELS = ['info', 'warn', 'error'] as const
 type Level = (typeof LEVELS)[number]
-
-export const options = section('What is written to stderr.', {
-  level: choice('The least important lines that are written.', LEVELS, { default: 'info' }),
-})
 
 /** Writes text to stderr; false when it could not be taken at once. */
 export type Write = (text: string) => boolean
@@ -38,7 +33,7 @@ export class Logfmt implements Log {
   /** Lines that stderr did not take; said on the next line that it takes. */
   #dropped = 0
 
-  constructor(level: Values<typeof options>['level'], clock: Pick<Clock, 'now' | 'monotonic'>, write: Write) {
+  constructor(level: Level, clock: Pick<Clock, 'now' | 'monotonic'>, write: Write) {
     this.#least = LEVELS.indexOf(level)
     this.#clock = clock
     this.#write = write

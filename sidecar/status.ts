@@ -1,13 +1,13 @@
 // What the page and /api/status show: of each part the few numbers that a person wants first, and the ledger. All of it is
 // read back from the metrics, so the page can say nothing that Prometheus would not be told.
 
-import type { Application, Finding } from './collectors/collector.ts'
-import { healthUp, probeFailures } from './collectors/health.ts'
-import { accepted, received, refused } from './collectors/otlp.ts'
-import { families as processFamilies } from './collectors/process.ts'
-import { calls, otelCalls } from './collectors/spans.ts'
-import { collectorSuccess, type Family, type Metrics, series } from './exporter/metrics.ts'
-import { type LedgerRow, type Part, type Status, shownUrl } from './exporter/web.ts'
+import type { Application, Finding } from '../collectors/collector.ts'
+import { healthUp, probeFailures } from '../collectors/health.ts'
+import { accepted, received, refused } from '../collectors/otlp.ts'
+import { families as processFamilies } from '../collectors/process.ts'
+import { calls, otelCalls } from '../collectors/spans.ts'
+import { collectorSuccess, type Family, type Metrics, series } from '../exporter/metrics.ts'
+import { type LedgerRow, type Part, type Status, shownUrl } from '../exporter/web.ts'
 
 export interface Known {
   readonly version: string

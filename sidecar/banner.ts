@@ -1,6 +1,6 @@
 // The first thing a person sees: where to look, what was found, and what is missing. Lines for stderr, as short as can be.
 
-import { printable } from './log.ts'
+import { printable } from '../host/log.ts'
 
 export interface Surroundings {
   readonly version: string

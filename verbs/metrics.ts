@@ -1,8 +1,8 @@
 // The catalogue of metrics, from the same constants that the metrics are made of: docs/metrics.md, `pillion metrics` and the
 // README's table.
 
-import type { Family } from './exporter/metrics.ts'
-import type { Part } from './parts.ts'
+import type { Family } from '../exporter/metrics.ts'
+import type { Part } from '../parts.ts'
 
 type Parts = Readonly<Record<string, Part>>
 

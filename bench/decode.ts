@@ -1,0 +1,76 @@
+// Spans per CPU second of the check and of the visit, over bodies made by the OpenTelemetry SDK. protobufjs decodes the same
+// bodies in the same run: only the ratio means anything on another machine.
+//
+//   node bench/decode.ts [seconds per figure]
+
+import protobuf from 'protobufjs'
+import { Check } from '../collectors/otlp/check.ts'
+import { message } from '../collectors/otlp/schema.ts'
+import { SpanVisitor } from '../collectors/otlp/visit.ts'
+import type { SpanConsumer } from '../collectors/otlp.ts'
+import { bodies } from './bodies.ts'
+
+const seconds = Number(process.argv[2] ?? 1)
+
+const protos = new URL('../test/otlp/proto/', import.meta.url)
+const root = new protobuf.Root()
+root.resolvePath = (_, target) => new URL(target, protos).pathname
+root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto')
+const oracle = root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
+
+// What the request metrics ask for with two dimensions.
+let sum = 0
+const consumer: SpanConsumer = {
+  wants: { span: ['http.route', 'http.response.status_code'], resource: ['service.name', 'service.namespace'] },
+  span(view) {
+    sum += view.seconds + view.kind + view.spanAttributes.type[0]! + view.nameEnd - view.nameStart
+  },
+}
+
+for (const spans of [512, 20]) {
+  const set = await bodies(spans, spans === 512 ? 24 : 128)
+  const bytes = set.reduce((total, each) => total + each.length, 0) / set.length
+  console.log(`${spans} spans a request, ${Math.round(bytes)} bytes`)
+  const check = new Check()
+  const type = message('TracesRequest')
+  const visitor = new SpanVisitor([consumer])
+  const visit = (body: Buffer) =>
+    visitor.visit({ signal: 'traces', encoding: 'protobuf', bytes: body, items: spans }, body)
+  const run = (name: string, work: (body: Buffer) => void): number => {
+    const rates = Array.from({ length: 3 }, () => rate(set, spans, work))
+    const best = Math.max(...rates)
+    console.log(`  ${name.padEnd(16)} ${(best / 1e6).toFixed(2).padStart(6)} M spans per CPU second`)
+    return best
+  }
+  run('check', body => check.run(body, type))
+  run('visit', visit)
+  const ours = run('check + visit', body => {
+    if (!check.run(body, type)) throw new Error(check.why)
+    visit(body)
+  })
+  const theirs = run('protobufjs', body => {
+    sum += oracle.decode(body) ? 1 : 0
+  })
+  const heap = process.memoryUsage().heapUsed
+  for (const body of set) {
+    check.run(body, type)
+    visit(body)
+  }
+  const allocated = (process.memoryUsage().heapUsed - heap) / (set.length * spans)
+  console.log(`  ${(ours / theirs).toFixed(1)} times protobufjs; ${allocated.toFixed(0)} bytes allocated per span`)
+}
+
+function rate(set: readonly Buffer[], spans: number, work: (body: Buffer) => void): number {
+  let done = 0
+  const start = process.cpuUsage()
+  for (let used = 0; used < (seconds * 1e6) / 3; ) {
+    for (const body of set) work(body)
+    done += set.length * spans
+    const { user, system } = process.cpuUsage(start)
+    used = user + system
+  }
+  const { user, system } = process.cpuUsage(start)
+  return (done / (user + system)) * 1e6
+}
+
+if (Number.isNaN(sum)) console.log(sum)

@@ -1,0 +1,329 @@
+// OTLP over gRPC: unary Export of the three services, over node:http2 without TLS.
+//
+//   request  = HEADERS (:path /package.Service/Export, content-type application/grpc) · one frame · END_STREAM
+//   frame    = compressed (1 byte, 0 or 1) · length (4 bytes, big-endian) · message
+//   response = HEADERS · frame · trailers (grpc-status), or, without a message, HEADERS with the status alone
+//
+// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+
+import type { Http2Server, IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import type { Clock } from '../collector.ts'
+import { type Budget, type Inflated, inflate, Share } from './body.ts'
+import { guard, type SessionLimits } from './grpc-session.ts'
+import type { Intake } from './intake.ts'
+import type { Addressee, Ledger } from './ledger.ts'
+import { CODE, type Code, response, type Signal, status } from './status.ts'
+
+export interface GrpcOptions extends SessionLimits {
+  readonly max_request: number
+  readonly max_connections: number
+  readonly request_timeout: number
+}
+
+export interface GrpcDoor {
+  readonly server: Http2Server
+  /** Tells every client to go elsewhere; calls on their way are still answered. */
+  drain(): void
+  /** Ends every connection at once. */
+  cut(): void
+}
+
+/** A server that is not listening yet. */
+export function grpcDoor(options: GrpcOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): GrpcDoor {
+  const { createServer } = process.getBuiltinModule('node:http2')
+  const server = createServer({
+    maxSessionMemory: 32,
+    maxHeaderListPairs: 100,
+    maxSessionInvalidFrames: 10,
+    maxSessionRejectedStreams: 100,
+    maxSettings: 32,
+    // Node's own limit lets a thousand resets through at once; no gRPC client resets a hundred calls.
+    streamResetBurst: 100,
+    streamResetRate: 33,
+    unknownProtocolTimeout: 5000,
+    settings: {
+      enablePush: false,
+      maxConcurrentStreams: 100,
+      maxHeaderListSize: 16_384,
+      initialWindowSize: STREAM_WINDOW,
+    },
+  })
+  server.maxConnections = options.max_connections
+  const sessions = guard(server, SESSION_WINDOW, options, clock)
+  const calls = new Calls(options, intake, budget, ledger, clock)
+  server.on('stream', (stream, headers) => calls.begin(stream, headers))
+  server.on('drop', () => ledger.connections.grpc++)
+  // One timer for all calls: a timer for each would cost as much as decoding a small request.
+  const closed = new AbortController()
+  const sweeping = async () => {
+    for (;;) {
+      await clock.sleep(SWEEP_MS, closed.signal)
+      calls.sweep()
+    }
+  }
+  sweeping().catch(() => {})
+  return {
+    server,
+    drain: () => {
+      for (const session of sessions) session.close()
+    },
+    cut: () => {
+      closed.abort()
+      for (const session of sessions) session.destroy()
+    },
+  }
+}
+
+// A body of 289 kB is one flight with these and five with HTTP/2's own 64 KiB (bench/intake: 1.4 times the spans per CPU
+// second). They cost nothing while idle, and what is received is bounded by the budget of bytes in flight.
+const STREAM_WINDOW = 4 * 1024 * 1024
+const SESSION_WINDOW = 16 * 1024 * 1024
+
+const SIGNALS: ReadonlyMap<string, Signal> = new Map([
+  ['/opentelemetry.proto.collector.trace.v1.TraceService/Export', 'traces'],
+  ['/opentelemetry.proto.collector.metrics.v1.MetricsService/Export', 'metrics'],
+  ['/opentelemetry.proto.collector.logs.v1.LogsService/Export', 'logs'],
+])
+
+/** One call. It is answered exactly once: by its end, its deadline, or whatever makes it hopeless before. */
+interface Call {
+  readonly stream: ServerHttp2Stream
+  readonly signal: Addressee
+  readonly share: Share
+  /** When it is given up, on the monotonic clock, and what was allowed, in milliseconds. */
+  readonly deadline: number
+  readonly limit: number
+  over: boolean
+}
+
+interface Refusal {
+  readonly code: Code
+  readonly message: string
+  readonly retry?: boolean
+}
+
+class Calls {
+  readonly #options: GrpcOptions
+  readonly #intake: Intake
+  readonly #budget: Budget
+  readonly #ledger: Ledger
+  readonly #clock: Clock
+  readonly #open = new Set<Call>()
+
+  constructor(options: GrpcOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock) {
+    this.#options = options
+    this.#intake = intake
+    this.#budget = budget
+    this.#ledger = ledger
+    this.#clock = clock
+  }
+
+  begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const signal = SIGNALS.get(headers[':path'] ?? '')
+    const timeout = milliseconds(headers['grpc-timeout'])
+    const limit = Math.min(timeout ?? Number.POSITIVE_INFINITY, this.#options.request_timeout)
+    const share = new Share(this.#budget)
+    const deadline = this.#clock.monotonic() + limit
+    const call: Call = { stream, signal: signal ?? 'none', share, deadline, limit, over: false }
+    this.#open.add(call)
+    // A stream without this listener would take the process with it when its client goes away.
+    stream.on('error', () => {})
+    stream.on('close', () => this.#abandon(call))
+    const type = headers['content-type'] ?? ''
+    if (headers[':method'] !== 'POST' || !/^application\/grpc(?:\+proto)?(?:;|$)/.test(type)) {
+      this.#notGrpc(call, headers[':method'] === 'POST' ? 415 : 405)
+      return
+    }
+    const refusal = signal ? refusalByHead(headers, timeout) : UNKNOWN
+    if (refusal || !signal) {
+      this.#refuse(call, refusal ?? UNKNOWN)
+      return
+    }
+    this.#receive(call, signal, headers['grpc-encoding'] === 'gzip')
+  }
+
+  /** Gives up the calls that are past their deadline. */
+  sweep(): void {
+    const now = this.#clock.monotonic()
+    for (const call of this.#open)
+      if (now >= call.deadline) {
+        const message = `the request did not arrive within ${Math.ceil(call.limit)} ms`
+        this.#refuse(call, { code: CODE.deadlineExceeded, message })
+      }
+  }
+
+  #receive(call: Call, signal: Signal, gzip: boolean): void {
+    const { stream, share } = call
+    const chunks: Buffer[] = []
+    let length = 0
+    let expected = -1
+    stream.on('data', (chunk: Buffer) => {
+      if (call.over) return
+      chunks.push(chunk)
+      length += chunk.length
+      if (expected < 0 && length >= PREFIX) {
+        // The prefix almost always comes whole in the first chunk.
+        if (chunks.length > 1) chunks.splice(0, chunks.length, Buffer.concat(chunks))
+        expected = PREFIX + chunks[0]!.readUInt32BE(1)
+      }
+      if (expected - PREFIX > this.#options.max_request)
+        this.#refuse(call, tooLarge(`a message of ${expected - PREFIX} bytes`, this.#options.max_request))
+      else if (expected >= 0 && length > expected) this.#refuse(call, malformed('more than one message'))
+      else if (!share.hold(length)) this.#refuse(call, BUSY)
+    })
+    stream.on('end', () => {
+      if (call.over) return
+      if (length > 0 && length === expected) {
+        this.#whole(call, signal, gzip, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length))
+        return
+      }
+      // A reset ends the data too, and is not the client's mistake; it is known a moment later.
+      const what = length === 0 ? 'no message' : 'a message that is cut off'
+      this.#clock.sleep(SETTLE_MS, NEVER).then(() => {
+        if (!stream.aborted) this.#refuse(call, malformed(what))
+      })
+    })
+  }
+
+  #whole(call: Call, signal: Signal, gzip: boolean, frame: Buffer): void {
+    const compressed = frame[0]
+    const message = frame.subarray(PREFIX)
+    if (compressed === 0) this.#take(call, signal, message)
+    else if (compressed !== 1) this.#refuse(call, malformed(`compression flag ${compressed}`))
+    else if (!gzip) this.#refuse(call, malformed('a compressed message without grpc-encoding'))
+    else
+      inflate(message, this.#options.max_request, call.share, inflated => {
+        if (inflated.kind === 'body') this.#take(call, signal, inflated.body)
+        else this.#refuse(call, notInflated(inflated))
+      })
+  }
+
+  #take(call: Call, signal: Signal, message: Buffer): void {
+    // The deadline may have passed, or the client gone, while a large body was being decompressed.
+    if (call.over) return
+    const decision = this.#intake.take(signal, 'protobuf', message)
+    if (decision.kind === 'refused') {
+      this.#refuse(call, { code: DECIDED[decision.reason], message: decision.text })
+      return
+    }
+    this.#end(call, CODE.ok)
+    const { stream } = call
+    const body = response(signal, 'protobuf', decision.rejected, decision.text)
+    const frame = Buffer.alloc(PREFIX + body.length)
+    frame.writeUInt32BE(body.length, 1)
+    body.copy(frame, PREFIX)
+    stream.respond(HEADERS, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers(OK))
+    stream.end(frame)
+  }
+
+  #refuse(call: Call, { code, message, retry }: Refusal): void {
+    if (call.over) return
+    this.#end(call, code)
+    const headers: OutgoingHttpHeaders = {
+      ...HEADERS,
+      'grpc-status': String(code),
+      'grpc-message': percent(message.slice(0, LONGEST_MESSAGE)),
+    }
+    if (retry) headers['grpc-status-details-bin'] = status('protobuf', code, message, 1).toString('base64')
+    this.#answer(call.stream, headers)
+  }
+
+  #notGrpc(call: Call, httpStatus: 405 | 415): void {
+    this.#end(call, CODE.internal)
+    this.#answer(call.stream, { ':status': httpStatus, ...(httpStatus === 405 ? { allow: 'POST' } : {}) })
+  }
+
+  /** Sends an answer that is headers only, and ends the call even if the client is still sending. */
+  #answer(stream: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
+    stream.removeAllListeners('data')
+    stream.resume()
+    // Not from inside a 'data' event: Node would then stop reading the whole connection.
+    setImmediate(() => {
+      if (stream.destroyed) return
+      stream.respond(headers, { endStream: true })
+      // NO_ERROR asks the client to stop sending, and leaves it the answer.
+      if (!stream.readableEnded) stream.close(NO_ERROR)
+    })
+  }
+
+  /** The client went away before its request was whole. */
+  #abandon(call: Call): void {
+    if (!call.over) this.#end(call, CODE.cancelled)
+  }
+
+  #end(call: Call, code: Code): void {
+    call.over = true
+    this.#open.delete(call)
+    call.share.release()
+    this.#ledger.answered(call.signal, 'grpc', code)
+  }
+}
+
+const SWEEP_MS = 500
+const SETTLE_MS = 20
+const NEVER = new AbortController().signal
+const PREFIX = 5
+const NO_ERROR = 0
+const LONGEST_MESSAGE = 1024
+
+const HEADERS: OutgoingHttpHeaders = {
+  ':status': 200,
+  'content-type': 'application/grpc',
+  'grpc-accept-encoding': 'identity,gzip',
+}
+const OK: OutgoingHttpHeaders = { 'grpc-status': '0' }
+
+const DECIDED = {
+  undecodable: CODE.invalidArgument,
+  too_large: CODE.resourceExhausted,
+  internal: CODE.internal,
+} as const
+
+const UNKNOWN: Refusal = {
+  code: CODE.unimplemented,
+  message: 'nothing is here; OTLP goes to Export of the TraceService, MetricsService and LogsService, version v1',
+}
+const BUSY: Refusal = {
+  code: CODE.unavailable,
+  message: 'too many bytes are being received right now; try again',
+  retry: true,
+}
+
+/** grpc-message: printable ASCII stands for itself, all else as %XX of its UTF-8. */
+function percent(message: string): string {
+  return message.toWellFormed().replace(/[^ -$&-~]/gu, encodeURIComponent)
+}
+
+function malformed(what: string): Refusal {
+  return { code: CODE.internal, message: `cannot read the gRPC frame: ${what}` }
+}
+
+function tooLarge(what: string, limit: number): Refusal {
+  return { code: CODE.resourceExhausted, message: `cannot take ${what}; send at most ${limit}` }
+}
+
+function notInflated(inflated: Exclude<Inflated, { kind: 'body' }>): Refusal {
+  if (inflated.kind === 'no_room') return BUSY
+  if (inflated.kind === 'broken') return malformed(`the compression: ${inflated.why}`)
+  return { code: CODE.resourceExhausted, message: `cannot take more than ${inflated.why}; send smaller batches` }
+}
+
+function refusalByHead(headers: IncomingHttpHeaders, timeout: number | undefined): Refusal | undefined {
+  const encoding = headers['grpc-encoding']
+  if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity')
+    return { code: CODE.unimplemented, message: 'cannot take this grpc-encoding; send gzip or identity' }
+  if (Number.isNaN(timeout))
+    return { code: CODE.internal, message: 'cannot read grpc-timeout; send up to 8 digits and a unit' }
+  if (timeout === 0) return { code: CODE.deadlineExceeded, message: 'the deadline had passed already' }
+  return undefined
+}
+
+const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
+
+/** A grpc-timeout in milliseconds: undefined if there is none, NaN if it cannot be read. */
+function milliseconds(timeout: string | string[] | undefined): number | undefined {
+  if (timeout === undefined) return undefined
+  const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(String(timeout)) ?? []
+  return digits && unit ? Number(digits) * UNITS[unit]! : Number.NaN
+}
