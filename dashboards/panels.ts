@@ -15,7 +15,6 @@ import { DATASOURCE, type Query, target } from './query.ts'
 /** Grafana's names of units; an unknown one would be shown as a raw suffix. */
 export type Unit =
   | 'Bps'
-  | 'bool_on_off'
   | 'bytes'
   | 'cps'
   | 'dateTimeAsIso'
