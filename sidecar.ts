@@ -181,8 +181,8 @@ interface Part {
 }
 
 function application({ app }: Options): Application {
-  const { url, pid, pid_file, match, port } = app
-  return { url, select: { pid, pid_file, match, port }, child: undefined, pid: undefined, port: undefined }
+  const { url, pid, pid_file, cgroup, match, port } = app
+  return { url, select: { pid, pid_file, cgroup, match, port }, child: undefined, pid: undefined, port: undefined }
 }
 
 /** The address as others on this host reach it. */

@@ -16,7 +16,7 @@ import { Processes } from './processes.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SHOP = join(ROOT, 'examples/shop')
-const USUAL = { shop: 8080, cart: 8081, payment: 8082, web: 19464, otlp: 4318 }
+const USUAL = { shop: 8080, cart: 8081, payment: 8082, web: 19464, otlp: 4318, grpc: 4317 }
 const ONCE_MS = 60_000
 
 type Ports = Readonly<typeof USUAL>
@@ -106,6 +106,7 @@ async function startAll(processes: Processes, ports: Ports, aloud: boolean): Pro
     ...['--app.url', `http://127.0.0.1:${ports.shop}`],
     ...(ports.web === USUAL.web ? [] : ['--web.listen', `127.0.0.1:${ports.web}`]),
     ...(ports.otlp === USUAL.otlp ? [] : ['--otlp.http.listen', `127.0.0.1:${ports.otlp}`]),
+    ...(ports.grpc === USUAL.grpc ? [] : ['--otlp.grpc.listen', `127.0.0.1:${ports.grpc}`]),
   ]
   await processes.start({ ...node, name: 'sidecar', args: [join(ROOT, 'main.ts'), ...flags] })
   await answers(`http://127.0.0.1:${ports.web}/-/healthy`)
@@ -186,8 +187,8 @@ async function firstTaken(ports: Ports): Promise<[name: string, port: number] | 
 }
 
 async function freePorts(): Promise<Ports> {
-  const [shop, cart, payment, web, otlp] = await Promise.all([0, 1, 2, 3, 4].map(freePort))
-  return { shop: shop!, cart: cart!, payment: payment!, web: web!, otlp: otlp! }
+  const [shop, cart, payment] = [await freePort(), await freePort(), await freePort()]
+  return { shop, cart, payment, web: await freePort(), otlp: await freePort(), grpc: await freePort() }
 }
 
 async function isFree(port: number): Promise<boolean> {

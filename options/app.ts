@@ -7,6 +7,9 @@ export const app = section('The observed application: what it is called, where i
   url: url('Its base URL. Health is probed there, and the owner of its port is the process to observe.'),
   pid: integer('Its process id, if it is known from the start.', { min: 1, max: 4_194_304 }),
   pid_file: text('A file that holds its process id; read again when the process has gone.'),
+  cgroup: text(
+    'The cgroup that holds it, such as /system.slice/shop.service: the oldest process there is the application.',
+  ),
   match: pattern('Matches its command line: the oldest process that matches is the application.'),
   port: integer('A TCP port that it listens on, where that is not the port of app.url.', { min: 1, max: 65_535 }),
 })

@@ -18,6 +18,9 @@ const MAX_NESTING = 200
 const LONGEST_NUMBER = 800
 
 export class Scanner {
+  /** The halves of the number that `unsigned` has read. */
+  low = 0
+  high = 0
   readonly #json: Buffer
   #pos = 0
   #nesting = 0
@@ -53,12 +56,23 @@ export class Scanner {
     return false
   }
 
-  /** The key of a member, and the colon after it. */
-  key(): string {
-    const key = this.text()
+  /** The key of a member, and the colon after it: what it names, or undefined. */
+  key<Value>(names: Names<Value>): Value | undefined {
+    const start = this.#quote()
+    const stop = this.#plain(start)
+    let named: Value | undefined
+    if (this.#json[stop] === QUOTE) {
+      // Fast path: no text is made of a key without escapes.
+      this.#pos = stop + 1
+      named = names.find(this.#json, start, stop)
+    } else {
+      this.#pos = start - 1
+      const text = Buffer.from(this.text())
+      named = names.find(text, 0, text.length)
+    }
     if (this.#peek() !== COLON) this.fail('something else where a colon was expected')
     this.#pos++
-    return key
+    return named
   }
 
   /** Takes a null if there is one. */
@@ -110,6 +124,39 @@ export class Scanner {
     return text
   }
 
+  /**
+   * Fast path: a number of at most `digits` digits (19, or fewer) and nothing else, in quotes or not. True if there was one;
+   * it is then in `low` and `high`. Otherwise nothing was taken.
+   */
+  unsigned(digits: number): boolean {
+    const json = this.#json
+    const quoted = this.#peek() === QUOTE
+    const start = quoted ? this.#pos + 1 : this.#pos
+    let at = start
+    // In two parts, the upper of at most ten digits, so that each is exact.
+    let upper = 0
+    let lower = 0
+    let scale = 1
+    for (let byte = json[at]!; byte >= 0x30 && byte <= 0x39; byte = json[++at]!) {
+      if (at - start < 10) upper = upper * 10 + byte - 0x30
+      else {
+        lower = lower * 10 + byte - 0x30
+        scale *= 10
+      }
+      if (at - start >= digits) return false
+    }
+    if (at === start || (quoted ? json[at] !== QUOTE : NUMERIC[json[at] ?? 0] === 1)) return false
+    // JSON has no leading zeros.
+    if (!quoted && at - start > 1 && json[start] === 0x30) return false
+    this.#pos = quoted ? at + 1 : at
+    // upper × scale + lower, of which the first product passes 2^53: upper is split at 16 bits.
+    const top = Math.floor(upper / 65_536) * scale
+    const rest = (upper % 65_536) * scale + lower + (top % 65_536) * 65_536
+    this.low = rest % 0x1_0000_0000
+    this.high = Math.floor(top / 65_536) + Math.floor(rest / 0x1_0000_0000)
+    return true
+  }
+
   /** Passes over a value of whatever kind, checking its grammar. */
   skip(): void {
     const byte = this.#peek()
@@ -121,7 +168,7 @@ export class Scanner {
       case 0x7b:
       case 0x5b:
         for (let more = this.open(byte + 2); more; more = this.another(byte + 2)) {
-          if (byte === 0x7b) this.key()
+          if (byte === 0x7b) this.key(NO_NAMES)
           this.skip()
         }
         break
@@ -214,6 +261,35 @@ export class Scanner {
     return text
   }
 }
+
+/** Things by name, found by the bytes of the name. */
+export class Names<Value> {
+  // By length: few names of one message are equally long.
+  readonly #byLength: { readonly name: Buffer; readonly value: Value }[][] = []
+
+  constructor(named: Iterable<readonly [string, Value]>) {
+    for (const [text, value] of named) {
+      const name = Buffer.from(text)
+      while (this.#byLength.length <= name.length) this.#byLength.push([])
+      this.#byLength[name.length]!.push({ name, value })
+    }
+  }
+
+  find(bytes: Buffer, start: number, end: number): Value | undefined {
+    const length = end - start
+    if (length >= this.#byLength.length) return undefined
+    const candidates = this.#byLength[length]!
+    for (let i = 0; i < candidates.length; i++) {
+      const { name, value } = candidates[i]!
+      let at = 0
+      while (at < length && name[at] === bytes[start + at]) at++
+      if (at === length) return value
+    }
+    return undefined
+  }
+}
+
+const NO_NAMES = new Names<never>([])
 
 const QUOTE = 0x22
 const COMMA = 0x2c

@@ -3,8 +3,8 @@
 // https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 
 import { MAX_DEPTH } from './check.ts'
-import { Scanner, Unreadable } from './json-scanner.ts'
-import type { Field, Message, Scalar } from './schema.ts'
+import { Names, Scanner, Unreadable } from './json-scanner.ts'
+import { type Field, MESSAGES, type Message, type Scalar } from './schema.ts'
 import { TooLarge, Writer } from './writer.ts'
 
 export type Transcoded =
@@ -43,8 +43,9 @@ class Transcoder {
 
   #message(type: Message, depth: number): void {
     if (depth > MAX_DEPTH) this.#in.fail(`more than ${MAX_DEPTH} messages inside each other`)
+    const names = NAMES[type.index]!
     for (let more = this.#in.open(OBJECT); more; more = this.#in.another(OBJECT)) {
-      const field = type.named.get(this.#in.key())
+      const field = this.#in.key(names)
       // Unknown keys must be ignored; null is the same as absent.
       if (field === undefined) this.#in.skip()
       else if (!this.#in.null()) this.#field(field, depth)
@@ -73,6 +74,15 @@ class Transcoder {
 
   #scalar(scalar: Scalar, field: Field): void {
     const out = this.#out
+    // Fast path: the numbers that there are most of.
+    const digits = SIMPLE[scalar]
+    if (digits !== undefined && this.#in.unsigned(digits)) {
+      const { low, high } = this.#in
+      if (scalar === 'fixed64') out.fixed64(low, high)
+      else if (scalar === 'fixed32') out.fixed32(low)
+      else out.varint64(low, high)
+      return
+    }
     switch (scalar) {
       case 'string': {
         const start = out.begin()
@@ -161,6 +171,18 @@ class Transcoder {
 
 const OBJECT = 0x7d
 const ARRAY = 0x5d
+
+const NAMES = MESSAGES.map(({ named }) => new Names(named))
+
+/** How many digits are certainly within the range, for numbers whose encoding is that of their digits. */
+const SIMPLE: Readonly<Partial<Record<Scalar, number>>> = {
+  int32: 9,
+  uint32: 9,
+  int64: 18,
+  uint64: 19,
+  fixed32: 9,
+  fixed64: 19,
+}
 
 const WIRE: Readonly<Record<Scalar, number>> = {
   string: 2,

@@ -1,6 +1,6 @@
 // One process that is watched: its files stay open, so whatever they say is about this process and no later one.
 
-import { opendirSync, readdirSync, statSync } from 'node:fs'
+import { opendirSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { Ledger } from './account.ts'
 import { bytes, KeptFile, text, type Unread, unread } from './file.ts'
 import {
@@ -102,8 +102,20 @@ export class Tracked implements Disposable {
     return (threadStat.field[14]! + threadStat.field[15]!) / TICKS_PER_SECOND
   }
 
-  /** The name as the program set it, for people. The bytes are those of the last `look`. */
+  /**
+   * A name for people: that of the program's file, or where the link may not be read, the one that the main thread
+   * carries (which Node calls "MainThread").
+   */
   name(): string {
+    try {
+      const file = readlinkSync(`${this.folder}/exe`).replace(/ \(deleted\)$/, '')
+      return printable(file.slice(file.lastIndexOf('/') + 1))
+    } catch {
+      return this.#threadName()
+    }
+  }
+
+  #threadName(): string {
     const length = this.#stat.read()
     if (typeof length === 'string' || !this.stat.parse(bytes, length)) return ''
     return printable(bytes.toString('utf8', this.stat.nameStart, this.stat.nameEnd))

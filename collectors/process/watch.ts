@@ -25,9 +25,11 @@ export interface WatchOptions extends RareOptions {
 
 /** Between looks for the end of the application, or for its beginning. */
 const WATCH_MS = 1000
-/** The same for a known pid in the first seconds, when `pillion run` has just started it. */
-const CHILD_MS = 100
-const CHILD_FOR_MS = 10_000
+/** The same in the first seconds, when `pillion run` starts its child: then a look costs next to nothing. */
+const YOUNG_MS = 100
+const YOUNG_FOR_MS = 10_000
+/** What is missing is logged when it is still missing after this time. */
+const PATIENCE_MS = 1000
 /** Other network namespaces are looked through each so many times only: a link to read for every process. */
 const WIDE_EVERY = 15
 /** After this time refused files are tried again, and the name is read again. */
@@ -56,6 +58,8 @@ export class Watch implements Running {
   #restarts = -1
   /** Why there is no process, or what is doubtful about the one that was found. */
   #missing = ''
+  #missingSince = 0
+  #missingLogged = false
   #note: string | undefined
   #searches = 0
   #searchDue = Number.NEGATIVE_INFINITY
@@ -149,10 +153,12 @@ export class Watch implements Running {
 
   #pause(): number {
     if (this.#tree) return Math.min(WATCH_MS, this.#options.interval)
-    const { select, child } = this.#host.app
-    const known = select.pid !== undefined || child !== undefined
-    const young = this.#host.clock.monotonic() - this.#startedAt < CHILD_FOR_MS
-    return known && young ? CHILD_MS : WATCH_MS
+    const { select, child, url } = this.#host.app
+    const { pid, pid_file, cgroup, match, port } = select
+    const age = this.#host.clock.monotonic() - this.#startedAt
+    // A child is still to come where nothing is set, and may be where only the URL is.
+    const cheap = pid !== undefined || child !== undefined || (url ?? pid_file ?? cgroup ?? match ?? port) === undefined
+    return age < PATIENCE_MS || (cheap && age < YOUNG_FOR_MS) ? YOUNG_MS : WATCH_MS
   }
 
   async #search(): Promise<void> {
@@ -176,8 +182,15 @@ export class Watch implements Running {
   }
 
   #miss(why: string): void {
-    if (why !== this.#missing) this.#host.log.warn(why)
-    this.#missing = why
+    const now = this.#host.clock.monotonic()
+    if (why !== this.#missing) {
+      this.#missing = why
+      this.#missingSince = now
+      this.#missingLogged = false
+    }
+    if (this.#missingLogged || now - this.#missingSince < PATIENCE_MS) return
+    this.#missingLogged = true
+    this.#host.log.warn(why)
   }
 
   #adopt(found: Found & { readonly pid: number }): void {
@@ -244,8 +257,8 @@ export class Watch implements Running {
   }
 
   #lose(): void {
-    const { app } = this.#host
-    this.#miss(`the application's process ${app.pid} ended`)
+    const { app, log } = this.#host
+    log.warn(`the application's process ${app.pid} ended`)
     this.#tree?.[Symbol.dispose]()
     this.#tree = undefined
     this.#incarnation = undefined

@@ -52,7 +52,11 @@ export class Child implements AsyncDisposable {
     env: NodeJS.ProcessEnv = {},
     cwd: string = tmpdir(),
   ): Promise<Child> {
-    const started = spawn(command, args, { cwd, env: { ...plain(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const started = spawn('env', [...without(env), command, ...args], {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     const child = new Child(started)
     await once(started, 'spawn')
     return child
@@ -96,10 +100,15 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** The environment without what the test runner, or the shell of whoever runs it, has set for other programs. */
-function plain(): NodeJS.ProcessEnv {
-  const foreign = /^(NODE_OPTIONS|NODE_V8_COVERAGE|_?TAP.*|OTEL_.*|PILLION_.*)$/
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
+/**
+ * Arguments of env(1) that unset what is meant for others: for the test runner's own processes, or set in somebody's shell.
+ * tap adds NODE_OPTIONS to whatever is spawned, so nothing less than a program in between can keep it from the program
+ * under test; env(1) keeps the pid.
+ */
+function without(wanted: NodeJS.ProcessEnv): string[] {
+  const foreign = Object.keys(process.env).filter(name => /^(_?TAP|OTEL_|PILLION_)/.test(name))
+  const names = ['NODE_OPTIONS', 'NODE_V8_COVERAGE', ...foreign].filter(name => wanted[name] === undefined)
+  return names.flatMap(name => ['--unset', name])
 }
 
 /** Polls until `read` gives something; its last error, or the condition's name, becomes the failure. */

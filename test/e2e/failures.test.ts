@@ -7,7 +7,7 @@ import { Child, freePort, until } from './child.ts'
 import { MAIN, runSidecar, startSidecar } from './ride.ts'
 
 /** Doors on free ports, for a sidecar that is expected to end at once. */
-const DOORS = ['--web.listen', '0', '--otlp.http.listen', '0']
+const DOORS = ['--web.listen', '0', '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
 
 t.test('a flag that does not exist: 64, and the one that was meant', async t => {
   await using child = await runSidecar(['--web.listn', '1'])
@@ -40,16 +40,14 @@ t.test('a file that is missing: 78', async t => {
   t.match(child.stderr, /none\.yaml/)
 })
 
-for (const [option, other] of [
-  ['web.listen', 'otlp.http.listen'],
-  ['otlp.http.listen', 'web.listen'],
-] as const)
+for (const option of ['web.listen', 'otlp.http.listen', 'otlp.grpc.listen'])
   t.test(`a port that is taken: 69, and ${option}, which moves it`, async t => {
     await using taken = createServer().listen(0, '127.0.0.1')
     await once(taken, 'listening')
     const address = taken.address()
     const port = address !== null && typeof address === 'object' ? address.port : 0
-    await using child = await runSidecar([`--${option}`, `127.0.0.1:${port}`, `--${other}`, '0'])
+    const others = DOORS.filter((word, at) => ![word, DOORS[at - 1]].includes(`--${option}`))
+    await using child = await runSidecar([...others, `--${option}`, `127.0.0.1:${port}`])
     t.equal((await child.ended).code, 69)
     t.match(child.stderr, new RegExp(`${port}.*${option}`, 's'))
   })

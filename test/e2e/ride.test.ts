@@ -14,13 +14,14 @@ for (const [encoding, more] of [
   ['http/json', {}],
   ['http/protobuf', { OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip' }],
   ['http/json', { OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip' }],
+  ['grpc', {}],
 ] as const)
   t.test(
     `every span of the stock SDK is counted once: ${encoding}${'OTEL_EXPORTER_OTLP_COMPRESSION' in more ? ', gzip' : ''}`,
     async t => {
       await using ride = await startSidecar()
       await using sender = await Child.start(process.execPath, [SENDER], {
-        OTEL_EXPORTER_OTLP_ENDPOINT: ride.otlp,
+        OTEL_EXPORTER_OTLP_ENDPOINT: encoding === 'grpc' ? ride.grpc : ride.otlp,
         OTEL_EXPORTER_OTLP_PROTOCOL: encoding,
         OTEL_METRICS_EXPORTER: 'none',
         OTEL_LOGS_EXPORTER: 'none',

@@ -15,13 +15,15 @@ export interface Ride extends AsyncDisposable {
   readonly web: string
   /** Base URL of the OTLP/HTTP door. */
   readonly otlp: string
+  /** Base URL of the OTLP/gRPC door. */
+  readonly grpc: string
   scrape(accept?: string): Promise<string>
   /** The sum of all samples of `name` whose labels contain `labels`; undefined if there is none. */
   value(name: string, labels?: Readonly<Record<string, string>>): Promise<number | undefined>
 }
 
 export interface Way {
-  /** Options, without the two doors. */
+  /** Options, without those of the doors. */
   readonly flags?: readonly string[]
   /** `run -- COMMAND` instead of attaching. */
   readonly command?: readonly string[]
@@ -32,8 +34,12 @@ export interface Way {
 /** Starts the sidecar and waits until its web door answers. */
 export async function startSidecar(way: Way = {}): Promise<Ride> {
   const { flags = [], command, main = MAIN, env } = way
-  const [webPort, otlpPort] = [await freePort(), await freePort()]
-  const doors = ['--web.listen', `127.0.0.1:${webPort}`, '--otlp.http.listen', `127.0.0.1:${otlpPort}`]
+  const [webPort, otlpPort, grpcPort] = [await freePort(), await freePort(), await freePort()]
+  const doors = [
+    ...['--web.listen', `127.0.0.1:${webPort}`],
+    ...['--otlp.http.listen', `127.0.0.1:${otlpPort}`],
+    ...['--otlp.grpc.listen', `127.0.0.1:${grpcPort}`],
+  ]
   const args = [main, ...(command ? ['run'] : []), ...doors, ...flags, ...(command ? ['--', ...command] : [])]
   await using open = new AsyncDisposableStack()
   const child = open.use(await Child.start(process.execPath, args, env))
@@ -54,6 +60,7 @@ export async function startSidecar(way: Way = {}): Promise<Ride> {
     child,
     web,
     otlp: `http://127.0.0.1:${otlpPort}`,
+    grpc: `http://127.0.0.1:${grpcPort}`,
     scrape,
     value: async (name, labels) => sum(await scrape(), name, labels),
     [Symbol.asyncDispose]: () => all.disposeAsync(),

@@ -1,12 +1,12 @@
 // One request through the product and through protobufjs: the same verdict, and the same spans with the same contents.
 
 import { isDeepStrictEqual } from 'node:util'
+import { decoder, valueIn } from '../../bench/rivals/protobufjs.ts'
 import { Check } from '../../collectors/otlp/check.ts'
 import { withoutBadSpans } from '../../collectors/otlp/reject.ts'
 import { SpanVisitor } from '../../collectors/otlp/visit.ts'
 import type { ExportRequest } from '../../collectors/otlp.ts'
 import { REQUEST, type Signal } from './generate.ts'
-import { decoder, valueIn } from './oracle.ts'
 import { type Recorded, Recorder } from './recorder.ts'
 
 const KEYS = ['http.route', 'http.response.status_code', 'k', '']

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import protobuf from 'protobufjs'
 import t from 'tap'
+import { decoder, root } from '../../bench/rivals/protobufjs.ts'
 import { transcode } from '../../collectors/otlp/json.ts'
 import { type Field, MESSAGES, type Message } from '../../collectors/otlp/schema.ts'
 import { disagreement } from './compare.ts'
 import { generate, mutate, Random, REQUEST, type Signal } from './generate.ts'
-import { decoder, root } from './oracle.ts'
 
 const RUNS = 20_000
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 32)

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { decoder } from '../../bench/rivals/protobufjs.ts'
 import { Check } from '../../collectors/otlp/check.ts'
 import { transcode } from '../../collectors/otlp/json.ts'
 import { message } from '../../collectors/otlp/schema.ts'
-import { decoder } from './oracle.ts'
 
 const LIMIT = 1 << 24
 const TRACES = message('TracesRequest')

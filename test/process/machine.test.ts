@@ -147,7 +147,8 @@ t.test('a process is found by its cgroup', async t => {
 
 t.test('what was not found is said once, with what to do', async t => {
   const f = async (app: Partial<Application>, expected: RegExp) => {
-    const { host, running, scrape } = await ride(t, FIXTURE, app)
+    const { host, running, scrape, until } = await ride(t, FIXTURE, app)
+    await until(() => host.logged.some(line => expected.test(line)))
     await host.clock.pass(3000)
     t.match(running.findings?.()[0]?.text, expected)
     t.equal(host.logged.filter(line => expected.test(line)).length, 1, 'logged once')

@@ -2,7 +2,7 @@
 
 import protobuf from 'protobufjs'
 
-const folder = new URL('proto/', import.meta.url)
+const folder = new URL('../../test/otlp/proto/', import.meta.url)
 export const root = new protobuf.Root()
 root.resolvePath = (_, target) => new URL(target, folder).pathname
 const service = (name: string) => `opentelemetry/proto/collector/${name}/v1/${name}_service.proto`
