@@ -3,7 +3,7 @@
 import * as health from '../collectors/health.ts'
 import { type Board, chosen, EVENTS, folded, OF_CHOSEN, open, type Variable } from './board.ts'
 import { heatmap, lines, stat, table, timeline, UP_OR_DOWN } from './panels.ts'
-import { binary, max, min, quantile, share, split, sum } from './promql.ts'
+import { binary, happening, labelled, max, min, quantile, share, split, sum } from './promql.ts'
 import { heat, now, series } from './query.ts'
 import { NO_PROBE } from './terms.ts'
 
@@ -104,7 +104,7 @@ export const healthBoard: Board = {
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
         width: 12,
-        height: 7,
+        height: 6,
       }),
       timeline({
         id: 8,
@@ -117,7 +117,7 @@ export const healthBoard: Board = {
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
         width: 12,
-        height: 7,
+        height: 6,
       }),
     ]),
     open(200, 'Why?', [
@@ -128,9 +128,12 @@ export const healthBoard: Board = {
           'Failed probes within five minutes, by the first thing that was wrong (app_health_probe_failures_total). local: the sidecar itself could not probe.',
         unit: 'short',
         queries: [
-          series(sum(chosen.increase(health.probeFailures, HERE, '5m'), ['probe', 'reason']), '{{probe}} {{reason}}'),
+          series(
+            happening(sum(chosen.increase(health.probeFailures, HERE, '5m'), ['probe', 'reason'])),
+            '{{probe}} {{reason}}',
+          ),
         ],
-        empty: 'no probe has failed yet',
+        empty: 'no probe failed',
       }),
       lines({
         id: 21,
@@ -173,9 +176,8 @@ export const healthBoard: Board = {
           {
             title: 'State',
             query: now(
-              binary(
+              labelled(
                 max(chosen.value(health.probeInfo, HERE), ['instance', 'probe', 'kind', 'target']),
-                '*',
                 min(chosen.value(health.healthUp, HERE), EACH),
                 EACH,
               ),
@@ -187,9 +189,8 @@ export const healthBoard: Board = {
           {
             title: 'Status',
             query: now(
-              binary(
+              labelled(
                 max(chosen.value(health.probeInfo, HERE), ['instance', 'probe', 'kind', 'target']),
-                '*',
                 max(chosen.value(health.statusCode, HERE), EACH),
                 EACH,
               ),
@@ -200,9 +201,8 @@ export const healthBoard: Board = {
           {
             title: 'Failures in a row',
             query: now(
-              binary(
+              labelled(
                 max(chosen.value(health.probeInfo, HERE), ['instance', 'probe', 'kind', 'target']),
-                '*',
                 max(chosen.value(health.consecutiveFailures, HERE), EACH),
                 EACH,
               ),
@@ -213,9 +213,8 @@ export const healthBoard: Board = {
           {
             title: 'First success after',
             query: now(
-              binary(
+              labelled(
                 max(chosen.value(health.probeInfo, HERE), ['instance', 'probe', 'kind', 'target']),
-                '*',
                 max(chosen.value(health.firstSuccess, HERE), EACH),
                 EACH,
               ),
@@ -225,6 +224,7 @@ export const healthBoard: Board = {
           },
         ],
         empty: NO_PROBE,
+        height: 6,
       }),
     ]),
     folded(300, 'Single probes', [

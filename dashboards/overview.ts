@@ -101,7 +101,7 @@ export const overview: Board = {
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
         width: 16,
-        height: 7,
+        height: 6,
       }),
       table({
         id: 8,
@@ -120,7 +120,7 @@ export const overview: Board = {
         ],
         empty: 'no alert fires',
         width: 8,
-        height: 7,
+        height: 6,
       }),
     ]),
     open(200, 'Which one, and why?', [
@@ -179,7 +179,7 @@ export const overview: Board = {
           },
         ],
         empty: 'no sidecar is scraped',
-        height: 9,
+        height: 8,
       }),
       lines({
         id: 21,

@@ -60,6 +60,7 @@ export const UP_OR_DOWN: Words = { 1: { text: 'Up', color: 'green' }, 0: { text:
 /** One number, big. */
 export function stat(spec: Spec & { readonly mode?: 'colour' | 'plain' | 'names' }): Panel {
   const panel = described(new stats.PanelBuilder(), spec)
+    .min(0)
     .reduceOptions(last())
     .graphMode(
       spec.queries.some(q => q.shape === 'series') ? common.BigValueGraphMode.Area : common.BigValueGraphMode.None,
@@ -129,6 +130,7 @@ export function bars(spec: Spec): Panel {
     .reduceOptions(last())
     .orientation(common.VizOrientation.Horizontal)
     .displayMode(common.BarGaugeDisplayMode.Basic)
+    .text(new common.VizTextDisplayOptionsBuilder().titleSize(14).valueSize(18))
   return placed(spec, { width: 8, height: 8 }, panel)
 }
 

@@ -4,7 +4,7 @@ import { families as app } from '../collectors/process.ts'
 import { type Board, chosen, EVENTS, folded, open } from './board.ts'
 import { cpuOfLimit, mainThread, memoryOfLimit, throttled } from './measures.ts'
 import { lines, stat, table, timeline, UP_OR_DOWN } from './panels.ts'
-import { binary, max, min, sum } from './promql.ts'
+import { binary, labelled, max, min, sum } from './promql.ts'
 import { now, series } from './query.ts'
 import { NO_CGROUP, NO_PROCESS, NOT_LIMITED, SATURATION_STEPS } from './terms.ts'
 
@@ -105,9 +105,8 @@ export const processBoard: Board = {
           {
             title: 'Started',
             query: now(
-              binary(
+              labelled(
                 max(chosen.value(app.info), ['instance', 'name', 'found_by']),
-                '*',
                 binary(max(chosen.value(app.startTime), ['instance']), '*', '1000'),
                 ['instance'],
               ),

@@ -107,23 +107,55 @@ export function split<P extends string, const W extends P>(
   whole: Vector<NoInfer<W>>,
   on: readonly W[],
 ): Vector<P> {
-  return { text: `${operand(parts)} / on (${on.join(', ')}) group_left () (${whole.text} > 0)`, atom: false }
+  return many(parts, '/', { text: `${whole.text} > 0`, atom: false }, on)
 }
 
-type Operator = '+' | '-' | '*' | '/' | '==' | '!=' | '>' | '<' | '>=' | '<=' | '== bool' | 'and' | 'or' | 'unless'
+/** The values of `values`, with the labels of an info metric, whose own value is 1. */
+export function labelled<I extends string, V extends string, const B extends I & V>(
+  info: Vector<I>,
+  values: Vector<V>,
+  on: readonly B[],
+): Vector<I> {
+  return many(info, '*', values, on)
+}
+
+/** Series of 0 left out: where all that could happen is there from the start, and only what does happen is of interest. */
+export function happening<L extends string>(v: Vector<L>): Vector<L> {
+  return binary(v, '>', '0')
+}
+
+/** The left side keeps its labels, and several of its series may meet one of the right. */
+function many<L extends string>(
+  left: Vector<L>,
+  operator: Operator,
+  right: Vector<string>,
+  on: readonly L[],
+): Vector<L> {
+  return { text: `${operand(left)} ${operator} on (${on.join(', ')}) group_left () ${operand(right)}`, atom: false }
+}
+
+type SetOperator = 'and' | 'unless'
+type Operator = '+' | '-' | '*' | '/' | '==' | '!=' | '>' | '<' | '>=' | '<=' | '== bool' | SetOperator
 
 type Scalar = `${number}` | 'time()'
 
-/** `left operator right`; vectors match on all their labels, or on those given. */
+/** `left operator right`; vectors match on all their labels. */
 export function binary<L extends string>(
   left: Vector<L> | Scalar,
   operator: Operator,
   right: Vector<NoInfer<L>> | Scalar,
-  on?: readonly L[],
 ): Vector<L>
+/** Matched on some labels, arithmetic leaves no others. */
 export function binary<L extends string, R extends string, const B extends L & R>(
   left: Vector<L>,
-  operator: Operator,
+  operator: Exclude<Operator, SetOperator>,
+  right: Vector<R>,
+  on: readonly B[],
+): Vector<B>
+/** The left side as it is, where there is something on the right. */
+export function binary<L extends string, R extends string, const B extends L & R>(
+  left: Vector<L>,
+  operator: SetOperator,
   right: Vector<R>,
   on: readonly B[],
 ): Vector<L>

@@ -4,7 +4,7 @@ import { calls, excluded, latency, size } from '../collectors/spans.ts'
 import { type Board, chosen, EVENTS, folded, open, SERVICE, SPAN_NAME } from './board.ts'
 import { duration, errors, FAILED, requests, SERVED } from './measures.ts'
 import { heatmap, lines, stat, table } from './panels.ts'
-import { count, share, sum } from './promql.ts'
+import { count, happening, share, sum } from './promql.ts'
 import { heat, now, series, traced } from './query.ts'
 import { ERROR_STEPS, LATENCY_STEPS, LINKS, NO_SPANS } from './terms.ts'
 
@@ -137,8 +137,10 @@ export const requestsBoard: Board = {
         about:
           'Failed requests per second (traces_spanmetrics_calls_total with STATUS_CODE_ERROR). Points are exemplars: click one for its trace.',
         unit: 'reqps',
-        queries: [traced(sum(chosen.rate(calls, { ...FAILED, ...HERE }), OPERATION), '{{service}} {{span_name}}')],
-        empty: NO_SPANS,
+        queries: [
+          traced(happening(sum(chosen.rate(calls, { ...FAILED, ...HERE }), OPERATION)), '{{service}} {{span_name}}'),
+        ],
+        empty: 'no request failed',
         height: 10,
       }),
     ]),

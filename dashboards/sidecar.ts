@@ -11,7 +11,7 @@ import { type Annotation, type Board, chosen, folded, open } from './board.ts'
 import { PER_INSTANCE } from './measures.ts'
 import { lines, stat, table, timeline } from './panels.ts'
 import * as prometheus from './prometheus.ts'
-import { avg, binary, max, min, quantile, share, sum } from './promql.ts'
+import { avg, binary, happening, labelled, max, min, quantile, share, sum } from './promql.ts'
 import { now, series } from './query.ts'
 
 const NO_SIDECAR = 'no sidecar is scraped'
@@ -128,8 +128,8 @@ export const sidecar: Board = {
         about:
           'Items that were decoded and not taken, per second (pillion_otlp_refused_items_total). not_configured: nobody here uses that signal. Others are lost telemetry.',
         unit: 'cps',
-        queries: [series(sum(chosen.rate(otlp.refused), ['signal', 'reason']), '{{signal}} {{reason}}')],
-        empty: NOTHING_IN,
+        queries: [series(happening(sum(chosen.rate(otlp.refused), ['signal', 'reason'])), '{{signal}} {{reason}}')],
+        empty: 'nothing refused',
       }),
       lines({
         id: 22,
@@ -138,7 +138,10 @@ export const sidecar: Board = {
           'OTLP requests per second by HTTP status or gRPC code (pillion_otlp_requests_total). 503: too much at once; 400: the sender is broken; 413: raise otlp.max_request.',
         unit: 'reqps',
         queries: [
-          series(sum(chosen.rate(otlp.requests), ['signal', 'transport', 'code']), '{{signal}} {{transport}} {{code}}'),
+          series(
+            happening(sum(chosen.rate(otlp.requests), ['signal', 'transport', 'code'])),
+            '{{signal}} {{transport}} {{code}}',
+          ),
         ],
         empty: NOTHING_IN,
       }),
@@ -229,8 +232,8 @@ export const sidecar: Board = {
         about:
           'Requests per second that the web door refused, by reason (pillion_web_refused_requests_total). Above 0: a misconfigured client or an attack.',
         unit: 'cps',
-        queries: [series(sum(chosen.rate(refusedRequests), ['reason']), '{{reason}}')],
-        empty: NO_SIDECAR,
+        queries: [series(happening(sum(chosen.rate(refusedRequests), ['reason'])), '{{reason}}')],
+        empty: 'nothing turned away',
       }),
     ]),
     folded(600, 'Collectors', [
@@ -330,11 +333,10 @@ export const sidecar: Board = {
         by: { instance: 'Instance', version: 'Version', node: 'Node' },
         columns: [
           {
-            title: 'Since', // pillion_build_info is 1, so a product with it adds its labels.
+            title: 'Since',
             query: now(
-              binary(
+              labelled(
                 max(chosen.value(buildInfo), ['instance', 'version', 'node']),
-                '*',
                 binary(max(chosen.value(ours.startTime), ['instance']), '*', '1000'),
                 ['instance'],
               ),

@@ -45,6 +45,7 @@ export interface Panel {
   /** Of a folded row. */
   panels?: Panel[]
   targets?: Target[]
+  transformations?: { id: string; options: { include?: { names: string[] } } }[]
   fieldConfig?: {
     defaults: {
       unit?: string

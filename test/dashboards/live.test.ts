@@ -1,7 +1,9 @@
 // Every question of every panel, asked on a real Prometheus that scraped the real sidecar beside the real shop, while the
 // shop was restarted, went down and up, failed requests and answered some slowly.
 
+import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { createServer } from 'node:https'
 import { join } from 'node:path'
 import t from 'tap'
@@ -9,7 +11,7 @@ import { Child, freePort, until } from '../e2e/child.ts'
 import { missing } from '../e2e/programs.ts'
 import { type Ride, startSidecar } from '../e2e/ride.ts'
 import { startShop } from '../shop/services.ts'
-import { dashboards, expand, questions, ROOT } from './files.ts'
+import { dashboards, expand, type Panel, questions, ROOT } from './files.ts'
 
 /**
  * What may be empty where a test may not make cgroups: dashboard, id of the panel, name of the query. All of it needs a
@@ -61,6 +63,13 @@ t.test('every panel has data', { skip: missing('prometheus', 'prometheus') }, as
       if (shown.length === 0) empty += 1
       const found = shown.length > 0 ? 'has data' : excused ? 'no limit here' : `is empty: ${promql}`
       t.ok(shown.length > 0 || excused, `${name} ${panel.title} ${found}`)
+      // The columns that tell the rows of a table apart.
+      const rows = panel.type === 'table' ? columns(panel).filter(name => !name.startsWith('Value')) : []
+      for (const label of rows)
+        t.ok(
+          shown.every(({ metric }) => label in metric),
+          `${name} ${panel.title}: ${label}`,
+        )
       for (const [, label] of (target.legendFormat ?? '').matchAll(/\{\{(\w+)\}\}/g))
         for (const { metric } of shown) t.ok(label! in metric, `${name} ${panel.title}: {{${label}}}`)
     }
@@ -88,6 +97,11 @@ t.test('every panel has data', { skip: missing('prometheus', 'prometheus') }, as
   const exemplars = await prometheus.ask('query_exemplars', { query, start: `${begun}`, end: `${Date.now() / 1000}` })
   t.ok(exemplars.length > 0, 'there are points that lead to traces')
 })
+
+/** The fields that a table keeps of what it gets. */
+function columns({ transformations = [] }: Panel): readonly string[] {
+  return transformations.flatMap(({ options }) => options.include?.names ?? [])
+}
 
 interface Result {
   readonly metric: Readonly<Record<string, string>>
@@ -146,6 +160,7 @@ async function live(folder: string): Promise<Live> {
     await state('1')
   }
   await badTelemetry(ride)
+  await wrongName(ride)
   await until('everything that comes late', async () => {
     const late = [
       'app_process_private_memory_bytes',
@@ -355,4 +370,10 @@ async function badTelemetry({ otlp }: Ride): Promise<void> {
     'application/json',
     JSON.stringify({ resourceLogs: [{ scopeLogs: [{ logRecords: [{ body: { stringValue: 'hello' } }] }] }] }),
   )
+}
+
+/** A request that calls the sidecar by a name that is not its own, as DNS rebinding would. */
+async function wrongName({ web }: Ride): Promise<void> {
+  const [answer] = await once(get(web, { headers: { host: 'evil.example' } }), 'response')
+  answer.resume()
 }
