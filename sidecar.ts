@@ -37,6 +37,8 @@ interface Doors {
   readonly grpc: string | undefined
 }
 
+/** The page shows what has been brought up to date until then. */
+const STATUS_MS = 1000
 /** The longest that a stop may take: in the worst case Kubernetes leaves a native sidecar 2 s (KEP-753). */
 const DRAIN_MS = 1500
 /** The banner waits this long at most for the application to be found and asked for the first time. */
@@ -143,8 +145,9 @@ export async function startSidecar(options: Options, world: World, command?: rea
   const door = opened.use(
     await web.start(options.web, {
       scrape: (accept, signal) => scrape.scrape(accept, signal),
-      status: () =>
-        status({
+      status: async () => {
+        await scrape.gather(AbortSignal.timeout(STATUS_MS))
+        return status({
           version,
           uptimeSeconds: Math.round((world.clock.monotonic() - begun) / 1000),
           name: options.app.name ?? (command && serviceName(command)),
@@ -152,7 +155,8 @@ export async function startSidecar(options: Options, world: World, command?: rea
           app,
           metrics,
           parts: findings.map(part => ({ name: part.name, findings: part.findings() })),
-        }),
+        })
+      },
       ready: () => ({ ready: true }),
       log: world.log,
       clock: world.clock,

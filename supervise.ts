@@ -1,7 +1,7 @@
 // `pillion run -- CMD ARGS…`: starts the application and rides along without standing in its way. It writes to our own
 // stdin, stdout and stderr (so it outlives us), gets our signals, and its exit code is ours.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import type { Log } from './collectors/collector.ts'
@@ -78,7 +78,7 @@ export function supervise(command: readonly string[], ride: Ride): Promise<numbe
 /** The application's process, or the exit code that stands for what spawn refused at once (a NUL in an argument, E2BIG). */
 function started(file: string, args: readonly string[], ride: Ride): ChildProcess | 126 | 127 {
   try {
-    return spawn(file, args, { stdio: 'inherit', env: ride.env })
+    return process.getBuiltinModule('node:child_process').spawn(file, args, { stdio: 'inherit', env: ride.env })
   } catch (error) {
     return refused(file, error, ride.log)
   }

@@ -2,14 +2,13 @@
 // node_modules. What tsc does not promise is checked: no import still ends in .ts, and the result runs.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DIST = join(ROOT, 'dist')
 const MAIN = join(DIST, 'main.js')
-const SHEBANG = '#!/usr/bin/env node\n'
 
 rmSync(DIST, { recursive: true, force: true })
 const tsc = join(ROOT, 'node_modules/.bin/tsc')
@@ -24,7 +23,8 @@ const kept = files.flatMap(file => unrewritten(join(DIST, file)).map(specifier =
 if (kept.length > 0) throw new Error(`cannot ship imports of TypeScript:\n${kept.join('\n')}`)
 
 const main = readFileSync(MAIN, 'utf8')
-if (!main.startsWith('#!')) writeFileSync(MAIN, SHEBANG + main)
+if (!main.startsWith('#!'))
+  throw new Error('cannot ship dist/main.js: tsc has dropped its first line, which starts Node')
 chmodSync(MAIN, 0o755)
 
 const version = execFileSync(process.execPath, [MAIN, 'version'], { encoding: 'utf8' }).trim()

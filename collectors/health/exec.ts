@@ -1,7 +1,7 @@
 // The exec probe: a program's exit code. No shell, no input, its output bounded, and at the deadline it is killed with
 // everything it started.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { type Failure, failed, failure, type Probe, Stopwatch } from './verdict.ts'
 
@@ -22,7 +22,7 @@ export const exec: Probe<ExecTarget> = async (target, signal, context) => {
   if (unfinished.has(target)) return watch.stop(failed('timeout', 'the program of the last probe has not ended yet'))
   let child: ChildProcess
   try {
-    child = spawn(target.program, [...target.args], {
+    child = process.getBuiltinModule('node:child_process').spawn(target.program, [...target.args], {
       stdio: ['ignore', 'ignore', 'pipe'],
       // A process group of its own, so that its children can be killed with it.
       detached: true,

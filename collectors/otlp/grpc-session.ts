@@ -17,14 +17,14 @@ const CONTROL_PERIOD_MS = 10_000
 
 const ENHANCE_YOUR_CALM = 11
 
-/** Watches over each session of a server; returns the set of those that are open. */
+/** Watches over each session of a server, and keeps the set of those that are open. */
 export function guard(
   server: Http2Server,
+  sessions: Set<ServerHttp2Session>,
   window: number,
   limits: SessionLimits,
   clock: Clock,
-): ReadonlySet<ServerHttp2Session> {
-  const sessions = new Set<ServerHttp2Session>()
+): void {
   server.on('connection', socket => socket.setKeepAlive(true, 30_000))
   server.on('session', session => {
     sessions.add(session)
@@ -59,7 +59,6 @@ export function guard(
     )
   })
   server.on('sessionError', () => {})
-  return sessions
 }
 
 function end(session: ServerHttp2Session): void {

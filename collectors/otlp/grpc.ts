@@ -6,7 +6,14 @@
 //
 // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
-import type { Http2Server, IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import type {
+  Http2Server,
+  IncomingHttpHeaders,
+  OutgoingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+} from 'node:http2'
+import { createServer, type Server } from 'node:net'
 import type { Clock } from '../collector.ts'
 import { type Budget, type Inflated, inflate, Share } from './body.ts'
 import { guard, type SessionLimits } from './grpc-session.ts'
@@ -21,36 +28,23 @@ export interface GrpcOptions extends SessionLimits {
 }
 
 export interface GrpcDoor {
-  readonly server: Http2Server
+  readonly server: Server
   /** Tells every client to go elsewhere; calls on their way are still answered. */
   drain(): void
   /** Ends every connection at once. */
   cut(): void
 }
 
-/** A server that is not listening yet. */
+/** A server that is not listening yet. It loads node:http2 (10 MiB) with the first connection, since most never come. */
 export function grpcDoor(options: GrpcOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): GrpcDoor {
-  const { createServer } = process.getBuiltinModule('node:http2')
-  const server = createServer({
-    maxSessionMemory: 32,
-    maxHeaderListPairs: 100,
-    maxSessionInvalidFrames: 10,
-    maxSessionRejectedStreams: 100,
-    maxSettings: 32,
-    // Node's own limit lets a thousand resets through at once; no gRPC client resets a hundred calls.
-    streamResetBurst: 100,
-    streamResetRate: 33,
-    unknownProtocolTimeout: 5000,
-    settings: {
-      enablePush: false,
-      maxConcurrentStreams: 100,
-      maxHeaderListSize: 16_384,
-    },
+  const sessions = new Set<ServerHttp2Session>()
+  const calls = new Calls(options, intake, budget, ledger, clock)
+  let http2: Http2Server | undefined
+  const server = createServer(socket => {
+    http2 ??= http2Server(options, sessions, calls, clock)
+    http2.emit('connection', socket)
   })
   server.maxConnections = options.max_connections
-  const sessions = guard(server, SESSION_WINDOW, options, clock)
-  const calls = new Calls(options, intake, budget, ledger, clock)
-  server.on('stream', (stream, headers) => calls.begin(stream, headers))
   server.on('drop', () => ledger.connections.grpc++)
   // One timer for all calls: a timer for each would cost as much as decoding a small request.
   const closed = new AbortController()
@@ -71,6 +65,29 @@ export function grpcDoor(options: GrpcOptions, intake: Intake, budget: Budget, l
       for (const session of sessions) session.destroy()
     },
   }
+}
+
+/** Speaks HTTP/2 on connections that are handed to it; it never listens itself. */
+function http2Server(options: GrpcOptions, sessions: Set<ServerHttp2Session>, calls: Calls, clock: Clock): Http2Server {
+  const server = process.getBuiltinModule('node:http2').createServer({
+    maxSessionMemory: 32,
+    maxHeaderListPairs: 100,
+    maxSessionInvalidFrames: 10,
+    maxSessionRejectedStreams: 100,
+    maxSettings: 32,
+    // Node's own limit lets a thousand resets through at once; no gRPC client resets a hundred calls.
+    streamResetBurst: 100,
+    streamResetRate: 33,
+    unknownProtocolTimeout: 5000,
+    settings: {
+      enablePush: false,
+      maxConcurrentStreams: 100,
+      maxHeaderListSize: 16_384,
+    },
+  })
+  guard(server, sessions, SESSION_WINDOW, options, clock)
+  server.on('stream', (stream, headers) => calls.begin(stream, headers))
+  return server
 }
 
 // What a client may send on one connection before it is read. Streams keep HTTP/2's own 64 KiB: windows of 4 and 16 MiB

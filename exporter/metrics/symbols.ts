@@ -1,15 +1,15 @@
 // Label values met in telemetry, each kept once. A value is looked up by its bytes, so that no string is made for one
 // that is known; the escaped text that a scrape needs is made once, when the value is first met.
 
-import { randomBytes } from 'node:crypto'
 import { escapeLabel } from './page.ts'
 
 /** Longer values are cut, so that one value costs a bounded number of bytes on every scrape. */
 export const VALUE_BYTES = 256
 
 export class Symbols {
-  // A seed of this process's own makes it infeasible to send names that collide.
-  readonly #seed = randomBytes(4).readInt32LE()
+  // A seed of this process's own makes it infeasible to send names that collide. Nobody outside sees anything that is
+  // made from it, so it need not be cryptographic, which would load 3 MiB.
+  readonly #seed = (Math.random() * 0x100000000) | 0
   #buckets = new Int32Array(256).fill(-1)
   #hashes = new Int32Array(128)
   #starts = new Uint32Array(129)

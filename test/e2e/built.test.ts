@@ -18,7 +18,7 @@ t.before(async () => {
 
 t.test('the build is a program: executable, with types, and it knows its version', async t => {
   t.ok(statSync(BUILT).mode & 0o111)
-  t.match(readFileSync(BUILT, 'utf8'), /^#!\/usr\/bin\/env node\n/)
+  t.match(readFileSync(BUILT, 'utf8'), /^#!\/usr\/bin\/env -S node --/)
   t.ok(existsSync(BUILT.replace(/\.js$/, '.d.ts')))
   await using version = await Child.start(process.execPath, ['--no-experimental-strip-types', BUILT, 'version'])
   t.equal((await version.ended).code, 0)

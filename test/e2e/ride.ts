@@ -1,5 +1,6 @@
 // The real sidecar as a process of its own, on free ports, asked the way Prometheus and operators ask it.
 
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Child, freePort, until } from './child.ts'
 
@@ -31,6 +32,12 @@ export interface Way {
   readonly env?: NodeJS.ProcessEnv
 }
 
+/** The flags in the first line of a program, which count when it is started by its name. */
+function nodeFlags(main: string): string[] {
+  const [, flags = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(main, 'utf8')) ?? []
+  return flags.split(' ').filter(Boolean)
+}
+
 /** Starts the sidecar and waits until its web door answers. */
 export async function startSidecar(way: Way = {}): Promise<Ride> {
   const { flags = [], command, main = MAIN, env } = way
@@ -42,7 +49,7 @@ export async function startSidecar(way: Way = {}): Promise<Ride> {
   ]
   const args = [main, ...(command ? ['run'] : []), ...doors, ...flags, ...(command ? ['--', ...command] : [])]
   await using open = new AsyncDisposableStack()
-  const child = open.use(await Child.start(process.execPath, args, env))
+  const child = open.use(await Child.start(process.execPath, [...nodeFlags(main), ...args], env))
   const web = `http://127.0.0.1:${webPort}`
   await until(`an answer of the web door ${web}`, async () => {
     if (!child.running) return 'ended'

@@ -340,7 +340,7 @@ t.test('closing tells clients to go elsewhere, and still answers what is on its 
   t.equal(spans.spans.length, 2)
 })
 
-t.test('http2 is not loaded while gRPC is off', async t => {
+t.test('a door that is off does not listen and has no series', async t => {
   const grpc = { ...OPTIONS.grpc, listen: undefined }
   const { running, value } = await doors(t, { spans: [] }, { grpc })
   t.equal(running.address().grpc, undefined)
