@@ -59,12 +59,12 @@ export const UP_OR_DOWN: Words = { 1: { text: 'Up', color: 'green' }, 0: { text:
 
 /** One number, big. */
 export function stat(spec: Spec & { readonly mode?: 'colour' | 'plain' | 'names' }): Panel {
+  // The course of a number says something, that of a word is in a timeline.
+  const line = !spec.words && spec.queries.some(query => query.shape === 'series')
   const panel = described(new stats.PanelBuilder(), spec)
     .min(0)
     .reduceOptions(last())
-    .graphMode(
-      spec.queries.some(q => q.shape === 'series') ? common.BigValueGraphMode.Area : common.BigValueGraphMode.None,
-    )
+    .graphMode(line ? common.BigValueGraphMode.Area : common.BigValueGraphMode.None)
     .colorMode(spec.mode === 'colour' ? common.BigValueColorMode.Background : common.BigValueColorMode.Value)
     .textMode(spec.mode === 'names' ? common.BigValueTextMode.ValueAndName : common.BigValueTextMode.Auto)
   return placed(spec, { width: 4, height: 4 }, panel)

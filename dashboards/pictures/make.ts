@@ -35,29 +35,35 @@ else {
   const demo = spawn(process.execPath, [join(ROOT, 'examples/demo.ts'), '--any-port'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  const closed = once(demo, 'close')
+  // The rejection after a regular end has nobody to hear it, and need not.
+  const early = closed.then(([code]) => Promise.reject(new Error(`the demo ended too early, with ${code}`)))
+  early.catch(() => {})
   try {
-    const prometheus = await address(demo)
-    console.log(`the demo runs for ${minutes} minutes, its numbers are at ${prometheus}`)
-    await sleep(minutes * 60_000 * 0.6)
-    await hang(demo)
-    await sleep(minutes * 60_000 * 0.4)
-    await draw(prometheus)
+    await Promise.race([early, run(demo)])
   } finally {
-    const closed = once(demo, 'close')
     if (demo.exitCode === null && demo.kill('SIGINT')) await closed
   }
+}
+
+async function run(demo: ChildProcess): Promise<void> {
+  const prometheus = await address(demo)
+  console.log(`the demo runs for ${minutes} minutes, its numbers are at ${prometheus}`)
+  await sleep(minutes * 60_000 * 0.6)
+  await hang(demo)
+  await sleep(minutes * 60_000 * 0.4)
+  await draw(prometheus)
 }
 
 /** Where the demo's Prometheus listens. What it says later is read too, since it must not wait for a reader. */
 async function address(demo: ChildProcess): Promise<string> {
   let said = ''
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const { promise, resolve } = Promise.withResolvers<string>()
   demo.stdout!.setEncoding('utf8').on('data', (text: string) => {
     if (said.length < 1e6) said += text
     const [, url] = /Prometheus +(http:\S+?)\/ /.exec(said) ?? []
     if (url) resolve(url)
   })
-  demo.on('close', () => reject(new Error(`the demo ended before it named its Prometheus:\n${said}`)))
   return promise
 }
 
