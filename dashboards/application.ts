@@ -2,6 +2,7 @@
 // what it was denied.
 
 import { componentUp, consecutiveFailures, healthUp, probeDuration, probePhase } from '../collectors/health.ts'
+import { records } from '../collectors/logs.ts'
 import { families as app } from '../collectors/process.ts'
 import { calls } from '../collectors/spans.ts'
 import { type Board, chosen, EVENTS, folded, open } from './board.ts'
@@ -314,6 +315,15 @@ export const application: Board = {
         unit: 'short',
         queries: [series(chosen.value(consecutiveFailures), '{{instance}} {{probe}}')],
         empty: NO_PROBE,
+      }),
+      lines({
+        id: 46,
+        title: 'Log records by severity',
+        about:
+          'Log records per second that came in over OTLP (app_log_records_total). More errors than usual are worth reading.',
+        unit: 'cps',
+        queries: [series(sum(chosen.rate(records), ['service', 'severity']), '{{service}} {{severity}}')],
+        empty: 'no log records received yet',
       }),
       lines({
         id: 44,

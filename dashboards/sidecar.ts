@@ -1,5 +1,7 @@
 // The sidecar itself: does it take everything in, does it keep up, and what does it cost?
 
+import * as logs from '../collectors/logs.ts'
+import * as metrics from '../collectors/metrics.ts'
 import * as otlp from '../collectors/otlp.ts'
 import { families as app } from '../collectors/process.ts'
 import { buildInfo, cpu, loopDelay, borrowed as ours } from '../collectors/self.ts'
@@ -175,7 +177,7 @@ export const sidecar: Board = {
         empty: NO_SIDECAR,
       }),
     ]),
-    folded(400, 'Series and spans', [
+    folded(400, 'Series, spans, logs and metrics', [
       lines({
         id: 40,
         title: 'Series',
@@ -203,6 +205,38 @@ export const sidecar: Board = {
         queries: [
           series(sum(chosen.rate(otlp.adjusted), ['reason']), 'adjusted: {{reason}}'),
           series(sum(chosen.rate(excluded), ['reason']), 'left out: {{reason}}'),
+        ],
+        empty: NO_SIDECAR,
+      }),
+      lines({
+        id: 43,
+        title: 'Log records kept',
+        about:
+          'Log records in memory (pillion_logs_held_records), and those that gave way to newer ones within five minutes (pillion_logs_evicted_total). For more raise logs.keep.',
+        unit: 'short',
+        queries: [
+          series(chosen.value(logs.held), '{{instance}} kept'),
+          series(chosen.increase(logs.evicted, {}, '5m'), '{{instance}} gave way'),
+        ],
+        empty: NO_SIDECAR,
+      }),
+      lines({
+        id: 44,
+        title: 'Memory of log records',
+        about: 'Bytes of the log records that are kept (pillion_logs_held_bytes). It never exceeds logs.keep.',
+        unit: 'bytes',
+        queries: [series(chosen.value(logs.heldBytes), '{{instance}}')],
+        empty: NO_SIDECAR,
+      }),
+      lines({
+        id: 45,
+        title: 'Gaps and ends of OTLP metrics',
+        about:
+          'Delta points that do not continue what is held (pillion_metrics_delta_gaps_total), and series that nothing updated (pillion_metrics_expired_series_total), within five minutes. Gaps are lost telemetry.',
+        unit: 'short',
+        queries: [
+          series(sum(chosen.increase(metrics.gaps, {}, '5m'), ['reason']), 'gap: {{reason}}'),
+          series(sum(chosen.increase(metrics.expired, {}, '5m')), 'expired'),
         ],
         empty: NO_SIDECAR,
       }),

@@ -159,7 +159,7 @@ async function live(folder: string): Promise<Live> {
     confined = cgroup.take(await front.start())
     await state('1')
   }
-  await badTelemetry(ride)
+  await oddTelemetry(ride)
   await wrongName(ride)
   await until('everything that comes late', async () => {
     const late = [
@@ -358,8 +358,8 @@ function customers(url: string): AsyncDisposable {
   }
 }
 
-/** A span whose trace id has the wrong length, a request that is no protobuf, and logs that nobody here uses. */
-async function badTelemetry({ otlp }: Ride): Promise<void> {
+/** A span whose trace id has the wrong length, a request that is no protobuf, and, for once in order, a log record. */
+async function oddTelemetry({ otlp }: Ride): Promise<void> {
   const send = (signal: string, type: string, body: string) =>
     fetch(`${otlp}/v1/${signal}`, { method: 'POST', headers: { 'content-type': type }, body })
   const span = { traceId: 'abcd', spanId: '0102030405060708', name: 'x', startTimeUnixNano: '1', endTimeUnixNano: '2' }
