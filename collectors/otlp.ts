@@ -11,7 +11,7 @@ import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
 import { open, tryOpen, twin } from './otlp/listen.ts'
 import type { Signal } from './otlp/status.ts'
 
-export { accepted, received, refused } from './otlp/ledger.ts'
+export { accepted, adjusted, inflight, received, refused, refusedConnections, requests } from './otlp/ledger.ts'
 export { valueText } from './otlp/value.ts'
 export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
 
