@@ -3,7 +3,7 @@
 import type { Vector, Window } from '../promql.ts'
 
 /** Where the sections of docs/runbooks.md can be read; `pillion rules --runbooks URL` names a copy of one's own. */
-export const RUNBOOKS = 'https://github.com/pillion-sidecar/pillion/blob/main/docs/runbooks.md'
+export const RUNBOOKS = 'https://pillion.example/docs/runbooks.md'
 
 export interface Places {
   /** The address of docs/runbooks.md. */
