@@ -51,7 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
     case 'print-config':
       return print((await import('./options/print.ts')).printConfig(settings, reading))
     case 'healthcheck': {
-      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web.listen)
+      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web)
       process.stderr.write(answer.ready ? '' : `pillion: not ready: ${answer.text}\n`)
       return answer.ready ? EXIT.ok : EXIT.failure
     }

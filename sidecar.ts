@@ -186,8 +186,10 @@ function application({ app }: Options): Application {
 }
 
 /** The address as others on this host reach it. */
-function base(address: { readonly host: string; readonly port: number } | undefined): string | undefined {
+function base(
+  address: { readonly host: string; readonly port: number; readonly secure?: boolean } | undefined,
+): string | undefined {
   if (!address) return undefined
   const host = { '::': '127.0.0.1', '0.0.0.0': '127.0.0.1' }[address.host] ?? address.host
-  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  return `${address.secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${address.port}`
 }

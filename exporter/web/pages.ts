@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import type { Deps } from '../web.ts'
-import { SECURITY, say } from './answer.ts'
+import { say, security } from './answer.ts'
 import { page } from './page.ts'
 import { type Status, shownUrl } from './status.ts'
 import { ICON, STYLE } from './style.ts'
@@ -20,7 +20,7 @@ export function pages(deps: Pick<Deps, 'status' | 'log'>): Pages {
   app.set('strict routing', true)
 
   app.use((_request, response, next) => {
-    response.set(SECURITY)
+    response.set(security(response))
     next()
   })
   app.get('/', async (_request, response) => {
