@@ -10,6 +10,7 @@ import type { ConfigFile } from './options/file.ts'
 import type { Problem } from './options/problems.ts'
 import type { Reading } from './options/read.ts'
 import type { Options } from './parts.ts'
+import type { Source } from './sidecar.ts'
 import { ownVersion, unfit } from './version.ts'
 
 const EXIT = { ok: 0, failure: 1, usage: 64, portTaken: 69, configuration: 78 } as const
@@ -42,7 +43,8 @@ async function main(args: readonly string[]): Promise<number> {
       return print(line.json ? catalogue.metricsJson(parts) : catalogue.metricsMarkdown(parts))
     }
   }
-  const reading = await configuration(line)
+  const file = await configFile(line)
+  const reading = await configuration(line, file)
   if (!reading.ok) return refuse(reading.problems)
   for (const warning of reading.warnings) process.stderr.write(`pillion: warning: ${warning}\n`)
   switch (line.command) {
@@ -56,17 +58,20 @@ async function main(args: readonly string[]): Promise<number> {
       return answer.ready ? EXIT.ok : EXIT.failure
     }
     default:
-      return ride(reading.values, line.command === 'run' ? [...line.application] : undefined)
+      return ride(reading.values, line.command === 'run' ? [...line.application] : undefined, {
+        file: file && 'text' in file ? file.name : undefined,
+        read: async () => configuration(line, await configFile(line, file !== undefined)),
+      })
   }
 }
 
 /**
- * The contract with sidecar.ts: `ride(options, command?)` starts the sidecar, and the application if there is a command;
+ * The contract with sidecar.ts: `ride(options, command?, source?)` starts the sidecar, and the application if there is a command;
  * it resolves with the exit code when all is over, and rejects if it cannot start.
  */
-async function ride(options: Options, command: string[] | undefined): Promise<number> {
+async function ride(options: Options, command: string[] | undefined, source: Source): Promise<number> {
   try {
-    return await (await import('./sidecar.ts')).ride(options, command)
+    return await (await import('./sidecar.ts')).ride(options, command, source)
   } catch (error) {
     process.stderr.write(`pillion: ${error instanceof Error ? error.message : error}\n`)
     return portTaken(error) ? EXIT.portTaken : EXIT.failure
@@ -74,9 +79,11 @@ async function ride(options: Options, command: string[] | undefined): Promise<nu
 }
 
 /** Reads all sources; what is wrong with the arguments is told together with what is wrong in the file. */
-async function configuration(line: CommandLine): Promise<Reading<Options>> {
+async function configuration(
+  line: CommandLine,
+  file: ConfigFile | undefined | { readonly problem: string },
+): Promise<Reading<Options>> {
   const { readOptions } = await import('./parts.ts')
-  const file = await configFile(line)
   const bad = file && 'problem' in file ? [{ from: 'file', text: file.problem } as const] : []
   const reading = await readOptions({
     flags: line.flags,
@@ -87,12 +94,17 @@ async function configuration(line: CommandLine): Promise<Reading<Options>> {
   return problems.length > 0 ? { ok: false, problems } : reading
 }
 
-async function configFile(line: CommandLine): Promise<ConfigFile | undefined | { readonly problem: string }> {
+/** `needed`: it was there before, so that its absence is a mistake and not a wish for the defaults. */
+async function configFile(
+  line: CommandLine,
+  needed = false,
+): Promise<ConfigFile | undefined | { readonly problem: string }> {
   const { openFile } = await import('./options/file.ts')
   const { CONFIG_VARIABLE } = await import('./options/environment.ts')
   const named = line.config || process.env[CONFIG_VARIABLE]
   const opened = await openFile(named || 'pillion.yaml')
-  if (opened || !named) return opened
+  if (opened || !(named || needed)) return opened
+  if (!named) return { problem: 'pillion.yaml: the file has vanished; restart the sidecar to go on without it' }
   return { problem: `${named}: there is no such file; check --config and ${CONFIG_VARIABLE}` }
 }
 

@@ -1,8 +1,8 @@
 // What stands at the entrance of the web door and can be replaced while it is open: the names and tokens that let in,
 // the users, the certificates, the headers of every answer. It is made as a whole, or not at all.
 
-import { stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { fileStamp } from '../../options/file.ts'
 import type { Deps, WebOptions } from '../web.ts'
 import type { Pem, WebConfig } from './config.ts'
 import type { Rules } from './gate.ts'
@@ -39,7 +39,7 @@ export async function openEntrance(options: WebOptions, deps: Pick<Deps, 'clock'
     headers: file.headers,
     tls,
     hasRoom: bucket(file.rate, deps),
-    stamp: async () => (await Promise.all(files.map(stampOf))).join(),
+    stamp: async () => (await Promise.all(files.map(fileStamp))).join(),
     async [Symbol.asyncDispose]() {
       await users?.[Symbol.asyncDispose]()
     },
@@ -57,16 +57,6 @@ async function openUsers({ users }: WebConfig, { clock }: Pick<Deps, 'clock'>): 
 function pems({ tls }: WebConfig): readonly string[] {
   const all: readonly (Pem | undefined)[] = tls ? [tls.cert, tls.key, tls.clientCa] : []
   return all.flatMap(pem => (pem && 'file' in pem ? [pem.file] : []))
-}
-
-/** Links are followed, so that a mounted ConfigMap or Secret that is swapped counts as changed. */
-async function stampOf(path: string): Promise<string> {
-  try {
-    const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
-    return [dev, ino, size, mtimeMs, ctimeMs].join(':')
-  } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
-  }
 }
 
 /** A token bucket: one request each interval, and `burst` at once after a rest. */
