@@ -3,8 +3,10 @@
 
 import type { Application, Finding } from '../collectors/collector.ts'
 import { healthUp, probeFailures } from '../collectors/health.ts'
+import { held as heldRecords } from '../collectors/logs.ts'
 import { accepted, received, refused } from '../collectors/otlp.ts'
 import { families as processFamilies } from '../collectors/process.ts'
+import { ownMemory } from '../collectors/self.ts'
 import { calls, otelCalls } from '../collectors/spans.ts'
 import { collectorSuccess, type Family, type Metrics, series } from '../exporter/metrics.ts'
 import { type LedgerRow, type Part, type Status, shownUrl } from '../exporter/web.ts'
@@ -36,14 +38,21 @@ export async function status(known: Known): Promise<Status> {
       pid: app.pid,
       port: app.port,
     },
-    parts: known.parts.map(({ name, findings }) => ({
-      name,
-      state: failed.has(name) ? 'failed' : findings.some(each => each.level === 'warning') ? 'warning' : 'ok',
-      facts: facts[name] ?? [],
-      findings,
-    })),
+    parts: [...known.parts]
+      .sort((a, b) => place(a.name) - place(b.name))
+      .map(({ name, findings }) => ({
+        name,
+        state: failed.has(name) ? 'failed' : findings.some(each => each.level === 'warning') ? 'warning' : 'ok',
+        facts: facts[name] ?? [],
+        findings,
+      })),
     ledger: await ledger(read),
   }
+}
+
+/** The application first, the sidecar itself last. */
+function place(part: string): number {
+  return ['health', 'process', 'spans', 'metrics', 'logs', 'otlp', 'self'].indexOf(part)
 }
 
 interface Sample {
@@ -63,25 +72,37 @@ async function factsByPart(read: Read): Promise<Readonly<Record<string, Part['fa
   const failures = await read(probeFailures)
   const failuresOf = (probe: string | number | undefined): number =>
     failures.filter(each => each.labels['probe'] === probe).reduce((sum, each) => sum + each.value, 0)
+  const tables = await read(series)
+  const held = (...names: readonly string[]): NonNullable<Part['facts']> =>
+    tables
+      .filter(({ labels }) => names.includes(String(labels['family'])))
+      .map(({ value }) => ({ name: 'label sets', value }))
   const spanCount = [...(await read(calls)), ...(await read(otelCalls))].reduce((sum, each) => sum + each.value, 0)
   return {
     health: (await read(healthUp)).map(({ labels, value }) => ({
       name: String(labels['probe']),
-      value: `${value === 1 ? 'up' : 'down'}, ${failuresOf(labels['probe'])} failures`,
+      value: `${value === 1 ? 'up' : 'down'}, failed ${failuresOf(labels['probe'])}×`,
     })),
     process: [
       ...(await read(residentMemory)).map(({ value }) => ({
         name: 'memory',
-        value: `${(value / 2 ** 20).toFixed(0)} MiB`,
+        value: mebibytes(value),
       })),
       ...(await read(threads)).map(({ value }) => ({ name: 'threads', value })),
       ...(await read(restarts)).map(({ value }) => ({ name: 'restarts', value })),
     ],
-    spans: [
-      { name: 'spans counted', value: spanCount },
-      ...(await read(series)).map(({ value }) => ({ name: 'label sets', value })),
+    spans: [{ name: 'spans counted', value: spanCount }, ...held('traces_spanmetrics', 'traces_span_metrics')],
+    metrics: held('otlp_metrics'),
+    logs: [
+      ...(await read(heldRecords)).map(({ value }) => ({ name: 'records kept', value })),
+      ...held('app_log_records'),
     ],
+    self: (await read(ownMemory)).map(({ value }) => ({ name: 'memory', value: mebibytes(value) })),
   }
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`
 }
 
 async function ledger(read: Read): Promise<readonly LedgerRow[]> {

@@ -68,14 +68,15 @@ export class Scrape {
     const format = negotiate(accept)
     const shared = this.#rendering.get(format)
     if (shared) return shared
-    const mine = this.#gather(signal)
+    const mine = this.gather(signal)
       .then(() => this.#render(format))
       .finally(() => this.#rendering.delete(format))
     this.#rendering.set(format, mine)
     return mine
   }
 
-  #gather(signal: AbortSignal): Promise<unknown> {
+  /** Asks every source to bring its numbers up to date, together with a scrape that is doing so. */
+  gather(signal: AbortSignal): Promise<unknown> {
     this.#collecting ??= Promise.all(this.#sources.map(source => this.#collectOne(source, signal))).finally(() => {
       this.#collecting = undefined
     })
