@@ -10,7 +10,7 @@ import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
 import { Metrics, Scrape } from './exporter/metrics.ts'
-import { shownUrl, web } from './exporter/web.ts'
+import { shownCommand, shownUrl, web } from './exporter/web.ts'
 import { clock } from './host/clock.ts'
 import { Logfmt, stderr } from './host/log.ts'
 import type { Reading } from './options/read.ts'
@@ -93,7 +93,7 @@ export async function ride(options: Options, command?: readonly string[], source
     ]
     const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
     const application = {
-      command,
+      command: command && [shownCommand(command)],
       url: app.url === undefined ? undefined : shownUrl(app.url),
       pid: app.pid,
       port: app.port,

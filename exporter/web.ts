@@ -7,7 +7,7 @@ import { certificateExpiry, configReloaded, refusedRequests } from './web/refusa
 import { serve } from './web/server.ts'
 import type { Status } from './web/status.ts'
 
-export { type LedgerRow, type Part, type Status, shownUrl } from './web/status.ts'
+export { type LedgerRow, type Part, type Status, shownCommand, shownUrl } from './web/status.ts'
 
 const options = section('The web door: /metrics, /-/healthy, /-/ready, the page and /api/status.', {
   listen: listen('Where the web door listens.', { default: '127.0.0.1:19464' }),

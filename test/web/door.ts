@@ -78,7 +78,8 @@ export async function door(
   }
 }
 
-function exchange(port: number, request: string): Promise<string> {
+/** Sends the bytes and gives back everything that comes until the peer closes. */
+export function exchange(port: number, request: string): Promise<string> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1')
     let answer = ''
