@@ -16,9 +16,11 @@ export function findBcrypt(): void {
 /** A thread that is started for the first comparison. Whoever made it ends it. */
 export class Bcrypt implements AsyncDisposable {
   #worker: Worker | undefined
+  #ended = false
 
   /** One at a time. Rejects when the thread fails; the next comparison starts another. */
   async compare(password: string, hash: string): Promise<boolean> {
+    if (this.#ended) throw new Error('cannot compare a password: these users are no longer in effect')
     const worker = this.#worker ?? this.#start()
     this.#worker = worker
     const done = new AbortController()
@@ -48,6 +50,7 @@ export class Bcrypt implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const worker = this.#worker
+    this.#ended = true
     this.#worker = undefined
     await worker?.terminate()
   }

@@ -56,6 +56,10 @@ export class Users implements AsyncDisposable {
     )
     try {
       return (await verdict).ok
+    } catch (error) {
+      // Replaced while they waited: whoever asks again is compared with the new ones.
+      if (this.#stop.signal.aborted) return 'busy'
+      throw error
     } finally {
       this.#waiting--
     }

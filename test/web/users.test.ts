@@ -162,6 +162,11 @@ t.test(
     const thread = new Bcrypt()
     t.equal(await thread.compare('a', bcrypt.hashSync('a', 4)), true)
     t.equal(await thread.compare('b', bcrypt.hashSync('a', 4)), false)
-    await thread[Symbol.asyncDispose]()
+    const hashes = new Map([['alice', bcrypt.hashSync('open', 12)]])
+    const users = new Users(hashes, thread, { monotonic: () => 0, sleep: async () => {} })
+    const waiting = [users.matches(basic('alice', 'open')), users.matches(basic('alice', 'shut'))]
+    await users[Symbol.asyncDispose]()
+    t.same(await Promise.all(waiting), ['busy', 'busy'], 'who waits is told to ask again')
+    await t.rejects(thread.compare('a', 'b'), /no longer in effect/)
   },
 )
