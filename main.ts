@@ -10,6 +10,7 @@ import type { ConfigFile } from './options/file.ts'
 import type { Problem } from './options/problems.ts'
 import type { Reading } from './options/read.ts'
 import type { Options } from './parts.ts'
+import type { Source } from './sidecar.ts'
 import { ownVersion, unfit } from './version.ts'
 
 const EXIT = { ok: 0, failure: 1, usage: 64, portTaken: 69, configuration: 78 } as const
@@ -44,7 +45,8 @@ async function main(args: readonly string[]): Promise<number> {
     case 'rules':
       return write(async () => (await import('./dashboards/print.ts')).printRules(ruleOptions(line)))
   }
-  const reading = await configuration(line)
+  const file = await configFile(line)
+  const reading = await configuration(line, file)
   if (!reading.ok) return refuse(reading.problems)
   // Not through process.stderr, which would make a pipe non-blocking that the application of `run` is going to inherit.
   const warn = (await import('./host/log.ts')).stderr()
@@ -55,23 +57,26 @@ async function main(args: readonly string[]): Promise<number> {
     case 'print-config':
       return print((await import('./options/print.ts')).printConfig(settings, reading))
     case 'healthcheck': {
-      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web.listen)
+      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web)
       process.stderr.write(answer.ready ? '' : `pillion: not ready: ${answer.text}\n`)
       return answer.ready ? EXIT.ok : EXIT.failure
     }
     default:
-      return ride(reading.values, line.command === 'run' ? [...line.application] : undefined)
+      return ride(reading.values, line.command === 'run' ? [...line.application] : undefined, {
+        file: file && 'text' in file ? file.name : undefined,
+        read: async () => configuration(line, await configFile(line, file !== undefined)),
+      })
   }
 }
 
 /**
- * The contract with sidecar.ts: `ride(options, command?)` starts the sidecar, and the application if there is a command;
- * it resolves with the exit code when all is over, and rejects if it cannot start. Nothing outlives it.
+ * The contract with sidecar.ts: `ride(options, command?, source?)` starts the sidecar, and the application if there is a
+ * command; it resolves with the exit code when all is over, and rejects if it cannot start. Nothing outlives it.
  */
-async function ride(options: Options, command: string[] | undefined): Promise<number> {
+async function ride(options: Options, command: string[] | undefined, source: Source): Promise<number> {
   try {
     // Not by the exit code alone: a client that holds its connection open would keep the process alive.
-    process.exit(await (await import('./sidecar.ts')).ride(options, command))
+    process.exit(await (await import('./sidecar.ts')).ride(options, command, source))
   } catch (error) {
     process.stderr.write(`pillion: ${error instanceof Error ? error.message : error}\n`)
     return portTaken(error) ? EXIT.portTaken : EXIT.failure
@@ -79,9 +84,11 @@ async function ride(options: Options, command: string[] | undefined): Promise<nu
 }
 
 /** Reads all sources; what is wrong with the arguments is told together with what is wrong in the file. */
-async function configuration(line: CommandLine): Promise<Reading<Options>> {
+async function configuration(
+  line: CommandLine,
+  file: ConfigFile | undefined | { readonly problem: string },
+): Promise<Reading<Options>> {
   const { readOptions } = await import('./parts.ts')
-  const file = await configFile(line)
   const bad = file && 'problem' in file ? [{ from: 'file', text: file.problem } as const] : []
   const reading = await readOptions({
     flags: line.flags,
@@ -92,12 +99,17 @@ async function configuration(line: CommandLine): Promise<Reading<Options>> {
   return problems.length > 0 ? { ok: false, problems } : reading
 }
 
-async function configFile(line: CommandLine): Promise<ConfigFile | undefined | { readonly problem: string }> {
+/** `needed`: it was there before, so that its absence is a mistake and not a wish for the defaults. */
+async function configFile(
+  line: CommandLine,
+  needed = false,
+): Promise<ConfigFile | undefined | { readonly problem: string }> {
   const { openFile } = await import('./options/file.ts')
   const { CONFIG_VARIABLE } = await import('./options/environment.ts')
   const named = line.config || process.env[CONFIG_VARIABLE]
   const opened = await openFile(named || 'pillion.yaml')
-  if (opened || !named) return opened
+  if (opened || !(named || needed)) return opened
+  if (!named) return { problem: 'pillion.yaml: the file has vanished; restart the sidecar to go on without it' }
   return { problem: `${named}: there is no such file; check --config and ${CONFIG_VARIABLE}` }
 }
 

@@ -14,6 +14,7 @@ import { app } from './options/app.ts'
 import { type Field, type Fields, type Section, section, type Values } from './options/kinds.ts'
 import { log } from './options/log.ts'
 import { type Reading, read, type Sources } from './options/read.ts'
+import { reloadFamilies } from './sidecar/reload.ts'
 
 export interface Part {
   /** One sentence for the README's table. */
@@ -44,9 +45,17 @@ const exposition: Part = {
   options: undefined,
 }
 
+/** What becomes of a configuration that changes. */
+const config: Part = {
+  about: 'The configuration: whether the one that was read last is in effect.',
+  families: reloadFamilies,
+  options: undefined,
+}
+
 /** One line for each part without. */
 const fixed = {
   exposition,
+  config,
 }
 
 export const parts: Readonly<Record<string, Part>> = { ...configured, ...fixed }

@@ -10,19 +10,32 @@ import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
 import { Metrics, Scrape } from './exporter/metrics.ts'
-import { shownUrl, web } from './exporter/web.ts'
+import { shownCommand, shownUrl, web } from './exporter/web.ts'
 import { clock } from './host/clock.ts'
 import { Logfmt, stderr } from './host/log.ts'
+import type { Reading } from './options/read.ts'
 import type { Options } from './parts.ts'
 import { banner } from './sidecar/banner.ts'
+import { Reload } from './sidecar/reload.ts'
 import { status } from './sidecar/status.ts'
+import { watchFile } from './sidecar/watch.ts'
 import { applicationEnvironment, serviceName } from './supervise/environment.ts'
 import { stopRequested } from './supervise/stop.ts'
 import { supervise, uncaughtExceptions } from './supervise.ts'
 import { ownVersion } from './version.ts'
 
 /** The outside world, which tests replace. */
-export type World = Pick<Host, 'proc' | 'clock' | 'log'>
+export type World = Pick<Host, 'proc' | 'clock' | 'log'> & {
+  /** Told when the level of the log changes. */
+  onLevel?(level: Options['log']['level']): void
+}
+
+/** Where the options come from, when they can be read again. */
+export interface Source {
+  /** The configuration file, to be watched; undefined if there was none. */
+  readonly file: string | undefined
+  read(): Promise<Reading<Options>>
+}
 
 export interface Sidecar extends AsyncDisposable {
   readonly app: Application
@@ -31,6 +44,8 @@ export interface Sidecar extends AsyncDisposable {
   /** Base URLs of the doors that listen, with their real ports. */
   readonly doors: Doors
   findings(): readonly (Finding & { readonly part: string })[]
+  /** Takes the configuration anew; rejects with what is wrong with it, and it stays as it was. `why` is for the log. */
+  reload(why: string): Promise<void>
 }
 
 interface Doors {
@@ -50,10 +65,23 @@ const FIRST_LOOK_MS = 3000
  * Rides along until the application ends (with a command) or until a signal asks to stop. Resolves with the exit code;
  * rejects if something cannot start, a taken port for instance.
  */
-export async function ride(options: Options, command?: readonly string[]): Promise<number> {
+export async function ride(options: Options, command?: readonly string[], source?: Source): Promise<number> {
   const write = stderr()
   const log = new Logfmt(options.log.level, clock, write)
-  await using sidecar = await startSidecar(options, { proc: '/proc', clock, log }, command)
+  let reload = (): void => {}
+  // Attached, it is ours, and must not end us while we start; with a command it becomes the application's.
+  if (!command) process.on('SIGHUP', () => reload())
+  const world: World = {
+    proc: '/proc',
+    clock,
+    log,
+    onLevel(level) {
+      log.level = level
+    },
+  }
+  await using sidecar = await startSidecar(options, world, command, source)
+  // What is wrong is logged.
+  reload = () => void sidecar.reload('SIGHUP').catch(() => {})
   const { app, doors, metrics } = sidecar
   const uncaught = metrics.counter(uncaughtExceptions)
   const ended = new AbortController()
@@ -65,7 +93,7 @@ export async function ride(options: Options, command?: readonly string[]): Promi
     ]
     const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
     const application = {
-      command,
+      command: command && [shownCommand(command)],
       url: app.url === undefined ? undefined : shownUrl(app.url),
       pid: app.pid,
       port: app.port,
@@ -119,7 +147,12 @@ function endpoints({ http, grpc }: Doors): { protocol: string; url: string }[] {
 }
 
 /** Starts everything that the options describe; if one part cannot start, what was started before it is stopped again. */
-export async function startSidecar(options: Options, world: World, command?: readonly string[]): Promise<Sidecar> {
+export async function startSidecar(
+  options: Options,
+  world: World,
+  command?: readonly string[],
+  source?: Source,
+): Promise<Sidecar> {
   const begun = world.clock.monotonic()
   const version = ownVersion()
   const metrics = new Metrics()
@@ -139,7 +172,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
   const upstream = options.self.traces
   const recorded =
     upstream === undefined ? {} : { spans: opened.use(await openProbeSpans({ endpoint: upstream, version })) }
-  add('health', await health.start(options.health, host, { version, ...recorded }))
+  const probes = add('health', await health.start(options.health, host, { version, ...recorded }))
   // Consumers before the doors: what is closed first is what was opened last.
   const requests = add('spans', spans.start(options.spans, host))
   const points = options.metrics.enabled ? [add('metrics', pointCollector.start(options.metrics, host))] : []
@@ -154,7 +187,19 @@ export async function startSidecar(options: Options, world: World, command?: rea
     parts.map(({ name, running }) => ({ name, collect: signal => running.collect?.(signal) })),
     (message, fields) => world.log.warn(message, fields),
   )
-  const findings = parts.map(({ name, running }) => ({ name, findings: () => running.findings?.() ?? [] }))
+  const reload = new Reload(
+    options,
+    source ? () => source.read() : async () => ({ ok: true, values: options, origins: new Map(), warnings: [] }),
+    async next => {
+      const probe = probes.prepare(next.health)
+      return [await door.prepare(next.web), probe, () => world.onLevel?.(next.log.level)]
+    },
+    host,
+  )
+  const findings = [
+    ...parts.map(({ name, running }) => ({ name, findings: () => running.findings?.() ?? [] })),
+    { name: 'config', findings: () => reload.findings() },
+  ]
   const door = opened.use(
     await web.start(options.web, {
       scrape: (accept, signal) => scrape.scrape(accept, signal),
@@ -170,12 +215,20 @@ export async function startSidecar(options: Options, world: World, command?: rea
           parts: findings.map(part => ({ name: part.name, findings: part.findings() })),
         })
       },
+      dashboards: async () => (await import('./dashboards/print.ts')).bundled(),
       ready: () => ({ ready: true }),
+      reload: () => reload.now('POST /-/reload'),
       log: world.log,
       clock: world.clock,
       metrics,
     }),
   )
+  const closing = opened.adopt(new AbortController(), controller => controller.abort())
+  if (source?.file !== undefined)
+    void watchFile(source.file, world.clock, closing.signal, () =>
+      // What is wrong is logged.
+      reload.now('the file has changed').catch(() => {}),
+    )
   const stack = opened.move()
   return {
     app,
@@ -183,6 +236,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
     scrape,
     doors: { web: base(door.address()), http: base(intake.address().http), grpc: base(intake.address().grpc) },
     findings: () => findings.flatMap(part => part.findings().map(finding => ({ ...finding, part: part.name }))),
+    reload: why => reload.now(why),
     async [Symbol.asyncDispose]() {
       const { promise: late, resolve } = Promise.withResolvers<void>()
       const timer = setTimeout(resolve, DRAIN_MS)
@@ -203,8 +257,10 @@ function application({ app }: Options): Application {
 }
 
 /** The address as others on this host reach it. */
-function base(address: { readonly host: string; readonly port: number } | undefined): string | undefined {
+function base(
+  address: { readonly host: string; readonly port: number; readonly secure?: boolean } | undefined,
+): string | undefined {
   if (!address) return undefined
   const host = { '::': '127.0.0.1', '0.0.0.0': '127.0.0.1' }[address.host] ?? address.host
-  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  return `${address.secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${address.port}`
 }

@@ -1,14 +1,15 @@
 // The OTLP doors: requests of an application's SDK come in here, are checked once, and are visited once.
 
 import type { Server } from 'node:net'
-import { bytes, duration, integer, type Listen, listen, section, type Values } from '../options/kinds.ts'
+import { bytes, duration, integer, type Listen, list, listen, section, type Values } from '../options/kinds.ts'
 import type { Finding, Host, Running } from './collector.ts'
 import { Budget } from './otlp/body.ts'
 import { grpcDoor } from './otlp/grpc.ts'
 import { httpDoor } from './otlp/http.ts'
 import { Intake } from './otlp/intake.ts'
 import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
-import { open, tryOpen, twin } from './otlp/listen.ts'
+import { exposure, open, tryOpen, twin } from './otlp/listen.ts'
+import { origin } from './otlp/origins.ts'
 import type { Signal } from './otlp/status.ts'
 
 export { accepted, adjusted, inflight, received, refused, refusedConnections, requests } from './otlp/ledger.ts'
@@ -132,6 +133,10 @@ const options = section('OTLP intake: traces, metrics and logs of the applicatio
       min: '1s',
     }),
     request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
+    allowed_origins: list(
+      'Web pages that may send from a browser, each by its origin ("https://shop.example"); without any, all are refused.',
+      origin,
+    ),
   }),
   grpc: section('OTLP over gRPC.', {
     listen: listen('Where OTLP over gRPC is taken.', { default: '127.0.0.1:4317' }),
@@ -191,6 +196,8 @@ async function start(options: OtlpOptions, host: Host, consumers: Consumers): Pr
     const first = make()
     const real = await open(first.server, address, option)
     doors.push(first)
+    const text = exposure(real, option)
+    if (text !== undefined) findings.push({ level: 'warning', text })
     const other = twin(address.host)
     const second = other && make()
     const code = second && (await tryOpen(second.server, other, real.port))

@@ -26,7 +26,7 @@ interface Window {
 }
 
 export class Logfmt implements Log {
-  readonly #least: number
+  #least: number
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>
   readonly #write: Write
   readonly #windows = new Map<string, Window>()
@@ -37,6 +37,11 @@ export class Logfmt implements Log {
     this.#least = LEVELS.indexOf(level)
     this.#clock = clock
     this.#write = write
+  }
+
+  /** From now on, lines below this level are left out. */
+  set level(level: Level) {
+    this.#least = LEVELS.indexOf(level)
   }
 
   info(message: string, fields?: Readonly<Record<string, unknown>>): void {

@@ -1,6 +1,6 @@
 // The configuration file as bytes: read with a bound, from a regular file or a pipe, and checked to be text.
 
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 
 export interface ConfigFile {
   /** As the user named it, since it begins every message. */
@@ -30,6 +30,19 @@ export async function openFile(name: string): Promise<Opened> {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'ENOENT') return undefined
     return { problem: `${name}: cannot read the file: ${reason(code)}` }
+  }
+}
+
+/**
+ * A text that changes when the file does, or when it appears or vanishes. Links are followed, so that a mounted ConfigMap
+ * or Secret that is swapped counts as changed.
+ */
+export async function fileStamp(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
+    return [dev, ino, size, mtimeMs, ctimeMs].join(':')
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
   }
 }
 

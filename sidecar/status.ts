@@ -9,7 +9,7 @@ import { families as processFamilies } from '../collectors/process.ts'
 import { ownMemory } from '../collectors/self.ts'
 import { calls, otelCalls } from '../collectors/spans.ts'
 import { collectorSuccess, type Family, type Metrics, series } from '../exporter/metrics.ts'
-import { type LedgerRow, type Part, type Status, shownUrl } from '../exporter/web.ts'
+import { type LedgerRow, type Part, type Status, shownCommand, shownUrl } from '../exporter/web.ts'
 
 export interface Known {
   readonly version: string
@@ -33,7 +33,7 @@ export async function status(known: Known): Promise<Status> {
     uptimeSeconds: known.uptimeSeconds,
     application: {
       name: known.name,
-      command: command?.join(' '),
+      command: command && shownCommand(command),
       url: app.url === undefined ? undefined : shownUrl(app.url),
       pid: app.pid,
       port: app.port,

@@ -1,6 +1,6 @@
 // `pillion healthcheck`: asks a running sidecar whether it is ready, for container images that have no shell and no curl.
 
-import type { Listen } from '../options/kinds.ts'
+import { type WebOptions, web } from '../exporter/web.ts'
 
 export interface Answer {
   readonly ready: boolean
@@ -11,12 +11,14 @@ export interface Answer {
 /** Over everything: Docker's own limit is 30 s, and a sidecar that needs longer than this is not ready. */
 const DEADLINE_MS = 2000
 
-export async function askReady(door: Listen | undefined): Promise<Answer> {
+export async function askReady({ listen: door, config }: Pick<WebOptions, 'listen' | 'config'>): Promise<Answer> {
   if (!door) return { ready: false, text: 'cannot ask: web.listen is off; give it an address' }
   if (door.port === 0) return { ready: false, text: 'cannot ask: web.listen has port 0; give it a fixed one' }
   const host = ANY.has(door.host) ? '127.0.0.1' : door.host
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${door.port}/-/ready`
+  const address = `${host.includes(':') ? `[${host}]` : host}:${door.port}/-/ready`
+  let url = `http://${address}`
   try {
+    if (await web.secure({ config })) url = `https://${address}`
     const { status, body } = await get(url)
     return { ready: status === 200, text: `${url}: ${status} ${body}`.trim() }
   } catch (error) {
@@ -31,7 +33,11 @@ const ANY = new Set(['::', '0.0.0.0'])
 async function get(url: string): Promise<{ status: number; body: string }> {
   const signal = AbortSignal.timeout(DEADLINE_MS)
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>()
-  const request = process.getBuiltinModule('node:http').get(url, { signal, agent: false }, response => {
+  const client = url.startsWith('https:')
+    ? process.getBuiltinModule('node:https')
+    : process.getBuiltinModule('node:http')
+  // Nothing secret is sent and only a yes or no is heard, so the certificate may be made for whatever name clients use.
+  const request = client.get(url, { signal, agent: false, rejectUnauthorized: false }, response => {
     let body = ''
     response.setEncoding('utf8')
     response.on('data', (text: string) => {

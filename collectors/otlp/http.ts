@@ -7,6 +7,7 @@ import type { Clock } from '../collector.ts'
 import { type Budget, type Inflated, inflate, receive, Share } from './body.ts'
 import type { Intake } from './intake.ts'
 import type { Addressee, HttpCode, Ledger } from './ledger.ts'
+import { allowance, preflight } from './origins.ts'
 import { CODE, CONTENT_TYPE, type Code, type Encoding, response, type Signal, status } from './status.ts'
 
 export interface HttpOptions {
@@ -15,6 +16,7 @@ export interface HttpOptions {
   readonly max_connections: number
   readonly header_timeout: number
   readonly request_timeout: number
+  readonly allowed_origins: readonly string[]
 }
 
 export interface HttpDoor {
@@ -86,7 +88,12 @@ class Exchanges {
     const encoding = encodingOf(headers['content-type'])
     const signal = SIGNALS.get(pathOf(request.url ?? ''))
     const exchange: Exchange = { answer, signal: signal ?? 'none', encoding: encoding ?? 'json', waits }
-    const refusal = refusalByHead(request, signal, encoding)
+    const page = allowance(request, this.#options.allowed_origins)
+    for (const [name, value] of Object.entries(page ?? {})) answer.setHeader(name, value)
+    const asked = page && signal && preflight(request)
+    // It carries nothing, so the ledger does not count it.
+    if (asked) return void answer.writeHead(204, asked).end()
+    const refusal = refusalByHead(request, signal, encoding, page !== undefined)
     // The two are defined if nothing was refused, which the types do not see.
     if (refusal || !signal || !encoding) {
       this.#refuse(exchange, refusal ?? NOWHERE_TO_GO)
@@ -244,10 +251,12 @@ function refusalByHead(
   request: IncomingMessage,
   signal: Signal | undefined,
   encoding: Encoding | undefined,
+  allowed: boolean,
 ): Refusal | undefined {
   const { origin } = request.headers
-  // Nothing here is for browsers: a page that posts to this port is an attack on the person before it.
-  if (origin !== undefined) return { code: 403, message: `cannot take a request from a web page (${origin})` }
+  // A page that nobody has named and that posts to this port is an attack on the person before it.
+  if (origin !== undefined && !allowed)
+    return { code: 403, message: `cannot take a request from a web page (${origin}); see otlp.http.allowed_origins` }
   if (!signal) return NOWHERE_TO_GO
   if (request.method !== 'POST')
     return { code: 405, message: `cannot ${request.method}; use POST`, headers: { Allow: 'POST' } }

@@ -1,6 +1,6 @@
 // Opens a port on the loopback addresses of both families, since "localhost" is ::1 to some clients and 127.0.0.1 to others.
 
-import type { AddressInfo, Server } from 'node:net'
+import { type AddressInfo, isIPv4, type Server } from 'node:net'
 import type { Listen } from '../../options/kinds.ts'
 
 /** Listens at the address; throws an Error that names the option if the port cannot be had. Returns the real port. */
@@ -34,6 +34,12 @@ export async function tryOpen(server: Server, host: string, port: number): Promi
   } catch (error) {
     return codeOf(error)
   }
+}
+
+/** What to tell the operator of a door that other hosts can reach; undefined for a loopback address. */
+export function exposure({ host, port }: Listen, option: string): string | undefined {
+  if (host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))) return undefined
+  return `every host that reaches ${shown(host)}:${port} can send here: this door asks for no password and speaks no TLS; let a network policy guard it, or listen on 127.0.0.1 (${option})`
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {

@@ -14,6 +14,11 @@ export const SECURITY: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
 }
 
+/** Those headers that nothing has set before: the web configuration may have chosen others. */
+export function security(response: ServerResponse): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(SECURITY).filter(([name]) => !response.hasHeader(name)))
+}
+
 /** Answers with one line of plain text, complete in itself. Does nothing when an answer has already begun. */
 export function say(response: ServerResponse, status: number, text: string, headers: OutgoingHttpHeaders = {}): void {
   const body = `${text}\n`
@@ -31,5 +36,5 @@ export function begin(
   headers: OutgoingHttpHeaders,
 ): ServerResponse | undefined {
   if (response.headersSent || response.destroyed) return undefined
-  return response.writeHead(status, { ...SECURITY, ...headers })
+  return response.writeHead(status, { ...security(response), ...headers })
 }

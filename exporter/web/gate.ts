@@ -7,7 +7,7 @@ import type { RefusalReason } from './refusals.ts'
 
 export interface Refusal {
   readonly reason: RefusalReason
-  readonly status: 400 | 401 | 403 | 421
+  readonly status: 400 | 401 | 403 | 421 | 503
   readonly text: string
 }
 
@@ -23,6 +23,8 @@ export interface Rules {
   readonly allowedHosts: readonly string[]
   /** Compares in constant time; undefined when no token is configured. */
   readonly token: { matches(authorization: string): Promise<boolean> } | undefined
+  /** Remembers what it has compared; 'busy' when too many passwords are waiting. Undefined when no users are configured. */
+  readonly users: { matches(authorization: string): Promise<boolean | 'busy'> } | undefined
 }
 
 export async function admit(request: IncomingMessage, rules: Rules): Promise<Admission | Refusal> {
@@ -94,14 +96,22 @@ function matches(name: string, entry: string): boolean {
 
 /** Refuses who is neither here nor known, for all that is not open to everybody. */
 async function identify(request: IncomingMessage, path: string, rules: Rules): Promise<Refusal | undefined> {
-  const { token } = rules
+  const { token, users } = rules
   const { authorization } = request.headers
+  // Also from this host: a token or a password that is wrong is a mistake to be seen.
+  if (users && authorization !== undefined && (!token || /^basic\b/i.test(authorization))) {
+    const known = await users.matches(authorization)
+    if (known === 'busy') return refuse('user', 503, 'too many passwords are being checked; ask again later')
+    return known ? undefined : refuse('user', 401, 'user or password is wrong; see basic_auth_users of web.config.file')
+  }
   if (token && authorization !== undefined) {
     if (await token.matches(authorization)) return undefined
-    // Also from this host: a token that is wrong is a mistake to be seen.
     return refuse('token', 401, 'the token is not valid; send "Authorization: Bearer" with the text of web.token_file')
   }
-  if (local(request) || open(request, path, token !== undefined)) return undefined
+  if (open(request, path, token !== undefined || users !== undefined)) return undefined
+  // Whoever configures users expects, as with other exporters, that everybody is asked.
+  if (users) return refuse('user', 401, 'this needs a user and a password of basic_auth_users of web.config.file')
+  if (local(request)) return undefined
   if (token)
     return refuse('token', 401, 'from another host this needs "Authorization: Bearer" with the text of web.token_file')
   return refuse(
@@ -111,11 +121,11 @@ async function identify(request: IncomingMessage, path: string, rules: Rules): P
   )
 }
 
-function open(request: IncomingMessage, path: string, tokenSet: boolean): boolean {
+function open(request: IncomingMessage, path: string, secret: boolean): boolean {
   if (request.method !== 'GET' && request.method !== 'HEAD') return false
   // Kubernetes' probes cannot keep a secret, so these two stay open.
   if (path === '/-/healthy' || path === '/-/ready') return true
-  return !tokenSet && (path === '/metrics' || path.startsWith('/-/'))
+  return !secret && (path === '/metrics' || path.startsWith('/-/'))
 }
 
 /** From this host itself. What a proxy passes on is not, however near the proxy is. */

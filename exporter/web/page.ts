@@ -1,5 +1,6 @@
 // The page at /: what rides here, with what, and what it found. Made on the server, without scripts; it looks again by itself.
 
+import type { Dashboard } from '../web.ts'
 import { type Html, html } from './html.ts'
 import type { LedgerRow, Part, Status } from './status.ts'
 
@@ -23,7 +24,7 @@ export function page(status: Status): string {
 <img src="/icon.svg" alt="" width="36" height="36">
 <div><h1>${title ?? 'No application yet'}</h1>
 <p>Pillion ${status.version} · up ${duration(status.uptimeSeconds)}</p></div>
-<nav><a href="/metrics">Metrics</a> <a href="/api/status">Status as JSON</a> <a href="/-/ready">Ready?</a></nav>
+<nav><a href="/metrics">Metrics</a> <a href="/api/status">Status as JSON</a> <a href="/dashboards/">Dashboards</a> <a href="/-/ready">Ready?</a></nav>
 </header>
 <main>
 ${facts(application)}
@@ -48,6 +49,33 @@ function facts({ command, url, pid, port }: Status['application']): Html {
   return rows.length === 0
     ? html`<p class="none">Nothing is known of the application. Name it with --app.url http://127.0.0.1:PORT, or start it with pillion run -- COMMAND.</p>`
     : html`<dl class="application">${rows}</dl>`
+}
+
+/** The page at /dashboards/: what to import into Grafana. */
+export function dashboardList(dashboards: readonly Dashboard[]): string {
+  const rows = dashboards.map(
+    ({ file, title, about }) =>
+      html`<article class="ok"><h2><a href="/dashboards/${encodeURIComponent(file)}">${title}</a></h2><p>${about}</p></article>`,
+  )
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Dashboards · Pillion</title>
+<link rel="stylesheet" href="/style.css">
+<link rel="icon" href="/icon.svg">
+</head>
+<body>
+<header>
+<img src="/icon.svg" alt="" width="36" height="36">
+<div><h1>Dashboards</h1><p>Import these files into Grafana, or write them into a folder with pillion dashboards --out DIR.</p></div>
+<nav><a href="/">Back</a></nav>
+</header>
+<main><section class="parts">${rows}</section></main>
+</body>
+</html>
+`.text
 }
 
 const STATES = { ok: 'fine', warning: 'look here', failed: 'failed', off: 'off' } as const

@@ -3,14 +3,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import type { Deps } from '../web.ts'
-import { SECURITY, say } from './answer.ts'
-import { page } from './page.ts'
+import { say, security } from './answer.ts'
+import { dashboardList, page } from './page.ts'
 import { type Status, shownUrl } from './status.ts'
 import { ICON, STYLE } from './style.ts'
 
 export type Pages = (request: IncomingMessage, response: ServerResponse) => void
 
-export function pages(deps: Pick<Deps, 'status' | 'log'>): Pages {
+export function pages(deps: Pick<Deps, 'status' | 'dashboards' | 'log'>): Pages {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -20,7 +20,7 @@ export function pages(deps: Pick<Deps, 'status' | 'log'>): Pages {
   app.set('strict routing', true)
 
   app.use((_request, response, next) => {
-    response.set(SECURITY)
+    response.set(security(response))
     next()
   })
   app.get('/', async (_request, response) => {
@@ -28,6 +28,14 @@ export function pages(deps: Pick<Deps, 'status' | 'log'>): Pages {
   })
   app.get('/api/status', async (_request, response) => {
     response.json(shown(await deps.status()))
+  })
+  app.get('/dashboards/', async (_request, response) => {
+    response.type('html').send(dashboardList((await deps.dashboards?.()) ?? []))
+  })
+  app.get('/dashboards/:file', async (request, response, next) => {
+    const found = (await deps.dashboards?.())?.find(each => each.file === request.params.file)
+    if (found) response.type('json').set('Content-Disposition', `attachment; filename="${found.file}"`).send(found.text)
+    else next()
   })
   app.get('/style.css', (_request, response) => {
     response.type('css').set('Cache-Control', 'max-age=300').send(STYLE)

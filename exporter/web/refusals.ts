@@ -1,11 +1,20 @@
 // What the door turns away is counted by reason, and only that: scrapes count themselves in Prometheus.
 
-import { counter, type Metrics } from '../metrics.ts'
+import { counter, gauge, type Metrics } from '../metrics.ts'
 
 export const refusedRequests = counter(
   'pillion_web_refused_requests_total',
   'Requests and connections that the web door turned away, by reason: a rate above 0 is a misconfigured client or an attack.',
   ['reason'],
+)
+
+export const configReloaded = gauge(
+  'pillion_web_config_last_reload_successful',
+  '1 if the file of web.config.file and the certificates that it names are in effect as they are now; 0 if they have changed and cannot be used, so that the old ones are. Absent without such a file.',
+)
+export const certificateExpiry = gauge(
+  'pillion_web_tls_cert_not_after_timestamp_seconds',
+  'End of the validity of the certificate that the web door shows. Absent without TLS.',
 )
 
 const REASONS = [
@@ -19,6 +28,12 @@ const REASONS = [
   'remote',
   /** Without the token, or with a wrong one. */
   'token',
+  /** Without a user's password, or with a wrong one. */
+  'user',
+  /** A handshake that failed, or a client without a certificate that lets it in. */
+  'tls',
+  /** Above the rate limit of the web configuration. */
+  'rate',
   /** Not HTTP, or not complete in time. */
   'malformed',
   /** More scrapes at a time than are answered. */

@@ -1,16 +1,16 @@
 // The listener of the web door. Machines' routes (/metrics, /-/…) are answered here, before express, which is loaded
 // with the first page that a person opens: Prometheus never needs it, and it costs 19 MiB (see docs/decisions).
 
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Reading } from '../metrics.ts'
 import type { Deps, Running, WebOptions } from '../web.ts'
 import { say } from './answer.ts'
-import { admit, type Rules } from './gate.ts'
+import { type Entrance, openEntrance } from './entrance.ts'
+import { admit } from './gate.ts'
+import { cannotListen, listener } from './listener.ts'
 import type { Pages } from './pages.ts'
-import { countRefusals, type RefusalReason } from './refusals.ts'
+import { certificateExpiry, configReloaded, countRefusals, type RefusalReason } from './refusals.ts'
 import { Scrapes } from './scrape.ts'
-
-const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http')
 
 export const LIMITS = {
   headersMs: 10_000,
@@ -20,63 +20,63 @@ export const LIMITS = {
   /** How long answers under way may go on after the door closes. */
   closeMs: 1_000,
   connections: 64,
+  /** How often files behind the web configuration are looked at. */
+  rereadMs: 2_000,
+  handshakeMs: 5_000,
 } as const
 
 export type Limits = { readonly [K in keyof typeof LIMITS]: number }
 
 export async function serve(options: WebOptions, deps: Deps, limits: Limits = LIMITS): Promise<Running> {
   const refused = countRefusals(deps.metrics)
-  if (options.listen === undefined) return { address: () => undefined, [Symbol.asyncDispose]: async () => {} }
+  if (options.listen === undefined)
+    return { address: () => undefined, prepare: async () => () => {}, [Symbol.asyncDispose]: async () => {} }
 
-  const token =
-    options.token_file === undefined
-      ? undefined
-      : await (await import('./token.ts')).Token.open(options.token_file, deps.clock, deps.log)
-  const door = new Door(deps, limits, {
-    rules: { allowedHosts: options.allowed_hosts, token },
-    timeoutMs: options.scrape_timeout,
-    refused,
-  })
+  await using opened = new AsyncDisposableStack()
+  const door = opened.use(new Door(options, deps, limits, refused, await openEntrance(options, deps)))
   await door.listen(options.listen)
+  opened.move()
   return door
-}
-
-interface Behaviour {
-  readonly rules: Rules
-  readonly timeoutMs: number
-  refused(reason: RefusalReason): void
 }
 
 class Door implements Running {
   readonly #deps: Deps
   readonly #limits: Limits
-  readonly #behaviour: Behaviour
+  readonly #refused: (reason: RefusalReason) => void
+  readonly #timeoutMs: number
   readonly #scrapes: Scrapes
-  readonly #server: Server
+  readonly #server: ReturnType<typeof listener>
+  readonly #stop = new AbortController()
+  readonly #reread: Reading<never>
+  readonly #expiry: Reading<never>
+  #options: WebOptions
+  #entrance: Entrance
   #pages: Promise<Pages> | undefined
   #reloading = false
   #closed: Promise<void> | undefined
 
-  constructor(deps: Deps, limits: Limits, behaviour: Behaviour) {
+  constructor(
+    options: WebOptions,
+    deps: Deps,
+    limits: Limits,
+    refused: (reason: RefusalReason) => void,
+    entrance: Entrance,
+  ) {
     this.#deps = deps
     this.#limits = limits
-    this.#behaviour = behaviour
-    this.#scrapes = new Scrapes(deps, { timeoutMs: behaviour.timeoutMs, busy: () => behaviour.refused('busy') })
-    this.#server = createServer({
-      headersTimeout: limits.headersMs,
-      requestTimeout: limits.requestMs,
-      // The two above are only looked at this often; Node's default is 30 s.
-      connectionsCheckingInterval: Math.min(1000, limits.headersMs),
-      // Longer than any usual scrape interval, so that Prometheus keeps its connection.
-      keepAliveTimeout: 65_000,
-      maxHeaderSize: 16_384,
+    this.#refused = refused
+    this.#timeoutMs = options.scrape_timeout
+    this.#options = options
+    this.#entrance = entrance
+    this.#reread = deps.metrics.reading(configReloaded)
+    this.#expiry = deps.metrics.reading(certificateExpiry)
+    this.#scrapes = new Scrapes(deps, { timeoutMs: options.scrape_timeout, busy: () => refused('busy') })
+    this.#server = listener(limits, entrance.tls, refused, {
+      request: (request, response) => this.#request(request, response),
+      admits: socket => this.#entrance.tls?.admits(socket) ?? false,
     })
-    this.#server.maxConnections = limits.connections
-    this.#server.on('drop', () => behaviour.refused('connections'))
-    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      if (reject(error, socket)) behaviour.refused('malformed')
-    })
-    this.#server.on('request', (request, response) => this.#request(request, response))
+    this.#publish()
+    void this.#watchFiles()
   }
 
   listen({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
@@ -95,9 +95,67 @@ class Door implements Running {
     })
   }
 
-  address(): { host: string; port: number } | undefined {
+  address(): { host: string; port: number; secure: boolean } | undefined {
     const address = this.#server.address()
-    return address && typeof address === 'object' ? { host: address.address, port: address.port } : undefined
+    const secure = this.#entrance.tls !== undefined
+    return address && typeof address === 'object' ? { host: address.address, port: address.port, secure } : undefined
+  }
+
+  async prepare(options: WebOptions): Promise<() => void> {
+    const next = await openEntrance(options, this.#deps)
+    const [before, after] = [this.#entrance.tls, next.tls]
+    if ((before === undefined) !== (after === undefined) || before?.asks !== after?.asks) {
+      await next[Symbol.asyncDispose]()
+      throw new Error(
+        'cannot turn TLS or the question for client certificates on or off while the door is open; restart the sidecar to change tls_server_config so',
+      )
+    }
+    return () => this.#enter(options, next)
+  }
+
+  #enter(options: WebOptions, next: Entrance): void {
+    const before = this.#entrance
+    this.#options = options
+    this.#entrance = next
+    // Connections that are open keep what they have shaken hands on.
+    if (next.tls && 'setSecureContext' in this.#server) this.#server.setSecureContext(next.tls.context)
+    this.#publish()
+    void before[Symbol.asyncDispose]()
+  }
+
+  #publish(): void {
+    this.#reread.clear()
+    if (this.#options.config.file !== undefined) this.#reread.set({}, 1)
+    this.#expiry.clear()
+    this.#expiry.set({}, this.#entrance.tls?.notAfter)
+  }
+
+  /**
+   * Files behind the web configuration are taken anew when they change. What cannot be used leaves the old in effect and is
+   * tried again, since what was missing may be a file that only the new configuration names.
+   */
+  async #watchFiles(): Promise<void> {
+    const { clock, log } = this.#deps
+    const { signal } = this.#stop
+    let seen = await this.#entrance.stamp()
+    let wrong: string | undefined
+    while (!signal.aborted) {
+      await clock.sleep(this.#limits.rereadMs, signal).catch(() => {})
+      const now = await this.#entrance.stamp()
+      if (signal.aborted || (now === seen && wrong === undefined)) continue
+      seen = now
+      try {
+        const enter = await this.prepare(this.#options)
+        enter()
+        wrong = undefined
+        log.info('the web configuration or a certificate has changed and is in effect')
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error)
+        if (why !== wrong) log.error('the web configuration stays as it was', { error })
+        wrong = why
+        this.#reread.set({}, 0)
+      }
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -106,6 +164,7 @@ class Door implements Running {
   }
 
   async #close(): Promise<void> {
+    this.#stop.abort()
     const drained = new AbortController()
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
@@ -115,6 +174,7 @@ class Door implements Running {
     )
     await closed
     drained.abort()
+    await this.#entrance[Symbol.asyncDispose]()
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
@@ -135,9 +195,9 @@ class Door implements Running {
       if (this.#closed) setImmediate(() => this.#server.closeIdleConnections())
     })
     response.on('error', () => {})
-    this.#deps.clock.sleep(this.#limits.responseMs + this.#behaviour.timeoutMs, done.signal).then(
+    this.#deps.clock.sleep(this.#limits.responseMs + this.#timeoutMs, done.signal).then(
       () => {
-        this.#behaviour.refused('slow')
+        this.#refused('slow')
         socket?.destroy()
       },
       () => {},
@@ -148,11 +208,16 @@ class Door implements Running {
     // A body that no route reads must not be taken for the next request.
     if (hasBody(request)) response.setHeader('Connection', 'close')
 
-    const admission = await admit(request, this.#behaviour.rules)
+    const { rules, headers } = this.#entrance
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    if (!this.#entrance.hasRoom()) {
+      this.#refused('rate')
+      return say(response, 429, 'too many requests; see rate_limit of web.config.file', { 'Retry-After': '1' })
+    }
+    const admission = await admit(request, rules)
     if (admission.reason !== undefined) {
-      this.#behaviour.refused(admission.reason)
-      const challenge = admission.status === 401 ? { 'WWW-Authenticate': 'Bearer realm="pillion"' } : {}
-      return say(response, admission.status, admission.text, challenge)
+      this.#refused(admission.reason)
+      return say(response, admission.status, admission.text, ASK[admission.status]?.(rules))
     }
 
     const { path } = admission
@@ -201,42 +266,14 @@ class Door implements Running {
   }
 }
 
+/** What a refusal asks the client to send, or when to come again. */
+const ASK: Readonly<Partial<Record<number, (rules: Entrance['rules']) => OutgoingHttpHeaders>>> = {
+  401: ({ token, users }) => ({
+    'WWW-Authenticate': [...(users ? ['Basic realm="pillion"'] : []), ...(token ? ['Bearer realm="pillion"'] : [])],
+  }),
+  503: () => ({ 'Retry-After': '1' }),
+}
+
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
-}
-
-/**
- * What Node's parser refused never became a request; the peer is told in the few bytes that need no response object.
- * False when there is nobody to tell: the peer has gone, or was told already.
- */
-function reject(error: NodeJS.ErrnoException, socket: Duplex): boolean {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return false
-  }
-  const status =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? 431
-      : error.code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW'
-        ? 413
-        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-          ? 408
-          : 400
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
-    socket.destroy(),
-  )
-  return true
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Error {
-  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`
-  const remedy =
-    cause.code === 'EADDRINUSE'
-      ? 'the port is taken; free it, or choose another with web.listen'
-      : cause.code === 'EACCES'
-        ? 'the port is reserved for privileged processes; choose one above 1023 with web.listen'
-        : cause.code === 'EADDRNOTAVAIL' || cause.code === 'ENOTFOUND'
-          ? 'this machine has no such address; choose another with web.listen'
-          : `${cause.message}; choose another address with web.listen`
-  return new Error(`cannot listen on ${where}: ${remedy}`, { cause })
 }

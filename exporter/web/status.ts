@@ -42,3 +42,13 @@ export function shownUrl(url: string): string {
   parsed.hash = ''
   return parsed.href
 }
+
+/**
+ * A command as it may be shown: the program and the plain words after it ("node server.js", "java"). From the first
+ * option on, or the first word that is more than a name, arguments may hold secrets and are left out.
+ */
+export function shownCommand([program = '', ...args]: readonly string[]): string {
+  const secret = args.findIndex(word => !/^\w[\w./-]{0,63}$/.test(word))
+  const shown = [program, ...(secret < 0 ? args : args.slice(0, secret)).slice(0, 3)]
+  return shown.length > args.length ? shown.join(' ') : `${shown.join(' ')} …`
+}

@@ -169,7 +169,7 @@ t.test('healthcheck asks the sidecar whether it is ready', async t => {
   const port = typeof address === 'object' && address ? address.port : 0
   const url = `http://127.0.0.1:${port}/-/ready`
   const f = async (host: string, ready: boolean, text: string) =>
-    t.same(await askReady({ host, port }), { ready, text })
+    t.same(await askReady({ listen: { host, port }, config: { file: undefined } }), { ready, text })
   await f('127.0.0.1', true, `${url}: 200 not ready: no application`)
   await f('::', true, `${url}: 200 not ready: no application`)
   status = 503
@@ -185,8 +185,14 @@ t.test('healthcheck asks the sidecar whether it is ready', async t => {
     out: '',
     err: `pillion: not ready: cannot ask ${url}: connect ECONNREFUSED`,
   })
-  t.same(await askReady(undefined), { ready: false, text: 'cannot ask: web.listen is off; give it an address' })
-  t.match(await askReady({ host: '127.0.0.1', port: 0 }), { ready: false, text: /port 0/ })
+  t.same(await askReady({ listen: undefined, config: { file: undefined } }), {
+    ready: false,
+    text: 'cannot ask: web.listen is off; give it an address',
+  })
+  t.match(await askReady({ listen: { host: '127.0.0.1', port: 0 }, config: { file: undefined } }), {
+    ready: false,
+    text: /port 0/,
+  })
 })
 
 t.test('a Node with known holes is refused', async t => {

@@ -130,3 +130,15 @@ t.test(
     t.ok(own > 0)
   },
 )
+
+t.test('the dashboards are served for import', async t => {
+  await using ride = await startSidecar()
+  const list = await (await fetch(`${ride.web}/dashboards/`)).text()
+  const files = [...list.matchAll(/href="\/dashboards\/([^"]+\.json)"/g)].map(([, file]) => file!)
+  t.ok(files.includes('pillion-overview.json'))
+  for (const file of files) {
+    const response = await fetch(`${ride.web}/dashboards/${file}`)
+    t.match(await response.json(), { uid: file.replace('.json', ''), schemaVersion: 42 })
+  }
+  t.equal((await fetch(`${ride.web}/dashboards/..%2fpackage.json`)).status, 404)
+})

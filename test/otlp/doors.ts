@@ -27,6 +27,7 @@ export const OPTIONS: OtlpOptions = {
     max_connections: 256,
     header_timeout: 10_000,
     request_timeout: 30_000,
+    allowed_origins: [],
   },
   grpc: {
     listen: { host: '127.0.0.1', port: 0 },

@@ -27,6 +27,8 @@ export interface OpenDoor {
   /** A request with Host and Connection: close, given by its first line and further header lines. */
   ask(line: string, ...headers: string[]): Promise<string>
   refused(reason: string): Promise<number | undefined>
+  /** The value of a metric without labels; undefined if it is absent. */
+  metric(name: string): Promise<number | undefined>
   logged(): readonly string[]
   close(): Promise<void>
 }
@@ -53,6 +55,7 @@ export async function door(
     listen: { host: '127.0.0.1', port: 0 },
     allowed_hosts: [],
     token_file: undefined,
+    config: { file: undefined },
     scrape_timeout: 10_000,
     ...given.options,
   }
@@ -69,12 +72,14 @@ export async function door(
       const counter = await metrics.registry.getSingleMetric('pillion_web_refused_requests_total')?.get()
       return counter?.values.find(each => each.labels['reason'] === reason)?.value
     },
+    metric: async name => (await metrics.registry.getSingleMetric(name)?.get())?.values[0]?.value,
     logged: () => lines,
     close: async () => running[Symbol.asyncDispose](),
   }
 }
 
-function exchange(port: number, request: string): Promise<string> {
+/** Sends the bytes and gives back everything that comes until the peer closes. */
+export function exchange(port: number, request: string): Promise<string> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1')
     let answer = ''

@@ -351,7 +351,7 @@ t.test('opening and closing', async t => {
     clock: { monotonic: () => 0, sleep: () => new Promise(() => {}) },
     metrics: new Metrics(),
   }
-  const options = { allowed_hosts: [], token_file: undefined, scrape_timeout: 10_000 }
+  const options = { allowed_hosts: [], token_file: undefined, config: { file: undefined }, scrape_timeout: 10_000 }
 
   t.test('a taken port is an error that names the port and the option', async t => {
     const squatter = createServer().listen(0, '127.0.0.1')

@@ -1,0 +1,65 @@
+// Compares passwords with bcrypt hashes on a thread of its own: one comparison takes about a tenth of a second on purpose,
+// during which the event loop would serve nobody. This module is both sides: who asks, and the thread.
+
+import { once } from 'node:events'
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+
+/** Throws when the package that knows bcrypt is not installed. */
+export function findBcrypt(): void {
+  try {
+    import.meta.resolve('bcryptjs')
+  } catch (cause) {
+    throw new Error('cannot check passwords: the package bcryptjs is not installed; remove basic_auth_users', { cause })
+  }
+}
+
+/** A thread that is started for the first comparison. Whoever made it ends it. */
+export class Bcrypt implements AsyncDisposable {
+  #worker: Worker | undefined
+  #ended = false
+
+  /** One at a time. Rejects when the thread fails; the next comparison starts another. */
+  async compare(password: string, hash: string): Promise<boolean> {
+    if (this.#ended) throw new Error('cannot compare a password: these users are no longer in effect')
+    const worker = this.#worker ?? this.#start()
+    this.#worker = worker
+    const done = new AbortController()
+    try {
+      const ended = once(worker, 'exit', { signal: done.signal }).then(() => {
+        throw new Error('cannot compare a password: the thread for it has ended')
+      })
+      const answer = once(worker, 'message', { signal: done.signal })
+      worker.postMessage({ password, hash })
+      const [same] = await Promise.race([answer, ended])
+      return same === true
+    } catch (error) {
+      this.#worker = undefined
+      throw error
+    } finally {
+      done.abort()
+    }
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: 32 } })
+    worker.unref()
+    // An error in the thread ends it, which is noticed by who waits for it.
+    worker.on('error', () => {})
+    return worker
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const worker = this.#worker
+    this.#ended = true
+    this.#worker = undefined
+    await worker?.terminate()
+  }
+}
+
+if (!isMainThread && parentPort) {
+  const { default: bcrypt } = await import('bcryptjs')
+  const port = parentPort
+  port.on('message', ({ password, hash }: { password: string; hash: string }) => {
+    port.postMessage(bcrypt.compareSync(password, hash))
+  })
+}

@@ -1,0 +1,172 @@
+// basic_auth_users: who is asked, what is compared, and what is remembered.
+
+import { join } from 'node:path'
+import t from 'tap'
+import { Bcrypt } from '../../exporter/web/bcrypt.ts'
+import { type Comparison, Users } from '../../exporter/web/users.ts'
+import { FakeClock } from '../world.ts'
+import { door, parsed, until } from './door.ts'
+
+const installed = found()
+const basic = (user: string, password: string): string =>
+  `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+
+function found(): boolean {
+  try {
+    return Boolean(import.meta.resolve('bcryptjs'))
+  } catch {
+    return false
+  }
+}
+
+/** Stands for bcrypt where only the order and the number of comparisons matter: a "hash" is the password in brackets. */
+class Counting implements Comparison {
+  compared = 0
+  atOnce = 0
+  most = 0
+  readonly #clock: FakeClock | undefined
+
+  constructor(clock?: FakeClock) {
+    this.#clock = clock
+  }
+
+  async compare(password: string, hash: string): Promise<boolean> {
+    this.compared++
+    this.most = Math.max(this.most, ++this.atOnce)
+    await this.#clock?.sleep(100, new AbortController().signal)
+    this.atOnce--
+    // For a user that does not exist the comparison says yes, which must not count.
+    return hash === `[${password}]` || hash.startsWith('$2y$')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+t.test('a password is compared once and remembered, whether right or wrong', async t => {
+  const bcrypt = new Counting()
+  const users = new Users(
+    new Map([
+      ['alice', '[open]'],
+      ['bob', '[sesame]'],
+    ]),
+    bcrypt,
+    { monotonic: () => 0, sleep: async () => {} },
+  )
+  const f = async (authorization: string, expected: boolean, compared: number): Promise<void> => {
+    t.equal(await users.matches(authorization), expected, authorization)
+    t.equal(bcrypt.compared, compared, `${authorization}: comparisons so far`)
+  }
+  await f(basic('alice', 'open'), true, 1)
+  await f(basic('alice', 'open'), true, 1)
+  await f(basic('alice', 'shut'), false, 2)
+  await f(basic('alice', 'shut'), false, 2)
+  await f(basic('bob', 'open'), false, 3)
+  await f(basic('bob', 'sesame'), true, 4)
+  // CVE-2022-46146: what is remembered of one user and password must not fit another pair.
+  await f(basic('alic', 'eopen'), false, 5)
+  await f(basic('mallory', 'open'), false, 6)
+  await f(basic('mallory', 'open'), false, 6)
+  await f(basic('', ''), false, 7)
+  await f('Basic', false, 7)
+  await f('Basic !!!', false, 7)
+  await f('Basic YWxpY2U=', false, 7)
+  await f('Bearer YWxpY2U6b3Blbg==', false, 7)
+  await users[Symbol.asyncDispose]()
+})
+
+t.test('guesses are compared one at a time, with rests, and a queue that is full says so', async t => {
+  const time = new FakeClock()
+  const bcrypt = new Counting(time)
+  const users = new Users(new Map([['alice', '[open]']]), bcrypt, time)
+  const answers: (boolean | 'busy')[] = []
+  for (let i = 0; i < 20; i++) void users.matches(basic('alice', `guess ${i}`)).then(answer => answers.push(answer))
+  await time.pass(0)
+  t.same(answers, Array(12).fill('busy'))
+  await time.pass(100)
+  t.equal(bcrypt.compared, 1, 'the second one waits')
+  await time.pass(899)
+  t.equal(bcrypt.compared, 1, 'for nine times as long as the first one took')
+  await time.pass(7200)
+  t.equal(bcrypt.compared, 8)
+  t.equal(bcrypt.most, 1)
+  t.equal(answers.filter(answer => answer === false).length, 8)
+  await users[Symbol.asyncDispose]()
+})
+
+t.test(
+  'users are asked from everywhere, for all but the two probes',
+  { skip: installed ? false : 'bcryptjs is not installed' },
+  async t => {
+    const { default: bcrypt } = await import('bcryptjs')
+    const config = `basic_auth_users:\n  alice: ${bcrypt.hashSync('öpen', 4)}\n  bob: ${bcrypt.hashSync('sesame', 4).replace('$2b$', '$2y$')}\n`
+    const dir = t.testdir({ 'web.yml': config, token: 't0ken' })
+    const options = { config: { file: join(dir, 'web.yml') }, token_file: join(dir, 'token') }
+    const { ask, refused } = await door(t, { options })
+    const f = async (line: string, status: number, ...headers: string[]): Promise<void> => {
+      const answer = parsed(await ask(line, ...headers))
+      t.equal(answer.status, status, `${line} ${headers.join()}`)
+      if (status !== 401) return
+      t.match(answer.head, 'WWW-Authenticate: Basic realm="pillion"')
+      t.match(answer.head, 'WWW-Authenticate: Bearer realm="pillion"')
+    }
+    await f('GET /metrics', 401)
+    await f('GET /', 401)
+    await f('GET /-/healthy', 200)
+    await f('GET /-/ready', 200)
+    await f('GET /metrics', 200, `Authorization: ${basic('alice', 'öpen')}`)
+    await f('GET /metrics', 200, `authorization: ${basic('bob', 'sesame')}`, 'X-Forwarded-For: 192.0.2.7')
+    await f('GET /metrics', 401, `Authorization: ${basic('bob', 'öpen')}`)
+    await f('GET /metrics', 401, `Authorization: ${basic('eve', 'sesame')}`)
+    await f('GET /-/healthy', 401, `Authorization: ${basic('eve', 'sesame')}`)
+    await f('GET /metrics', 200, 'Authorization: Bearer t0ken')
+    await f('GET /metrics', 401, 'Authorization: Bearer sesame')
+    t.equal(await refused('user'), 5)
+    t.equal(await refused('token'), 1)
+  },
+)
+
+t.test(
+  'a password that takes long to compare holds up nobody else',
+  { skip: installed ? false : 'bcryptjs is not installed' },
+  async t => {
+    const { default: bcrypt } = await import('bcryptjs')
+    const config = `basic_auth_users: { alice: '${bcrypt.hashSync('open', 12)}' }\n`
+    const { ask } = await door(t, { options: { config: { file: join(t.testdir({ 'web.yml': config }), 'web.yml') } } })
+    let done = false
+    const slow = ask('GET /metrics', `Authorization: ${basic('alice', 'open')}`).finally(() => {
+      done = true
+    })
+    let meanwhile = 0
+    await until(async () => {
+      t.equal(parsed(await ask('GET /-/healthy')).status, 200)
+      meanwhile++
+      return done
+    })
+    t.equal(parsed(await slow).status, 200)
+    t.ok(meanwhile > 3, `${meanwhile} others were answered meanwhile`)
+  },
+)
+
+if (!installed)
+  t.test('without the package that knows bcrypt, users cannot be configured', async t => {
+    const config = `basic_auth_users: { alice: '$2y$10$${'a'.repeat(53)}' }\n`
+    const file = join(t.testdir({ 'web.yml': config }), 'web.yml')
+    await t.rejects(door(t, { options: { config: { file } } }), /bcryptjs is not installed/)
+  })
+
+t.test(
+  'the thread that compares ends with the door',
+  { skip: installed ? false : 'bcryptjs is not installed' },
+  async t => {
+    const { default: bcrypt } = await import('bcryptjs')
+    const thread = new Bcrypt()
+    t.equal(await thread.compare('a', bcrypt.hashSync('a', 4)), true)
+    t.equal(await thread.compare('b', bcrypt.hashSync('a', 4)), false)
+    const hashes = new Map([['alice', bcrypt.hashSync('open', 12)]])
+    const users = new Users(hashes, thread, { monotonic: () => 0, sleep: async () => {} })
+    const waiting = [users.matches(basic('alice', 'open')), users.matches(basic('alice', 'shut'))]
+    await users[Symbol.asyncDispose]()
+    t.same(await Promise.all(waiting), ['busy', 'busy'], 'who waits is told to ask again')
+    await t.rejects(thread.compare('a', 'b'), /no longer in effect/)
+  },
+)
