@@ -62,7 +62,7 @@ t.test('attached to a shop by its URL: health, process and requests of all three
     async () => (await ride.value('app_health_up', { probe: 'front' })) || undefined,
   )
 
-  t.equal(await ride.value('app_process_up'), 1)
+  await until('the process of the shop', async () => (await ride.value('app_process_up')) === 1 || undefined)
   t.ok(((await ride.value('app_process_cpu_seconds_total')) ?? 0) > 0)
   t.ok(((await ride.value('app_process_resident_memory_bytes')) ?? 0) > 20e6)
   t.ok(((await ride.value('app_process_open_fds')) ?? 0) > 5)
