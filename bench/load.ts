@@ -2,13 +2,13 @@
 // request under way at a time, as fast as they are answered or at a given rate. It speaks HTTP/1.1 over bare sockets, so
 // that it takes little of the machine from the server; gRPC goes over node:http2.
 //
-// Started by `send` below, one process for each measurement; the job comes and the tally goes as JSON.
+// Started by `send` below, one process for each measurement.
 
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { errand, say, task } from './errand.ts'
 
 export interface Job {
   readonly protocol: 'http' | 'grpc'
@@ -31,16 +31,8 @@ export interface Tally {
 
 /** Does a job in a process of its own. Rejects if a single request is not answered with success. */
 export async function send(job: Job): Promise<Tally> {
-  const child = spawn(process.execPath, [import.meta.filename, JSON.stringify(job)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let said = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    said += text
-  })
-  const [code] = await once(child, 'close')
-  if (code !== 0) throw new Error(`the load generator failed with ${code}: ${JSON.stringify(job)}`)
-  return JSON.parse(said)
+  // What `run` below has said.
+  return (await errand(import.meta.filename, job)) as Tally
 }
 
 /** Bodies one after another, each with its length before it. */
@@ -68,13 +60,12 @@ function uint32(value: number): Buffer {
 type Post = (body: number) => Promise<void>
 
 if (import.meta.main) {
-  const job: Job = JSON.parse(process.argv[2]!)
+  const job: Job = JSON.parse(task())
   const bodies = unpackBodies(readFileSync(job.bodies))
   const open = job.protocol === 'http' ? httpConnection : grpcConnection
   const posts: Post[] = []
   for (let i = 0; i < job.connections; i++) posts.push(await open(job, bodies))
-  const tally = await run(job, posts, bodies.length)
-  process.stdout.write(JSON.stringify(tally), () => process.exit())
+  say(await run(job, posts, bodies.length))
 }
 
 async function run(job: Job, posts: readonly Post[], bodies: number): Promise<Tally> {

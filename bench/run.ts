@@ -40,6 +40,7 @@ export class Run {
   readonly quick: boolean
   /** Whether the Collector could be built. */
   readonly collector: boolean
+  readonly #made = new Map<number, Buffer[]>()
   readonly #bodies = new Map<number, Bodies>()
 
   constructor(folder: string, quick: boolean, collector: boolean) {
@@ -60,8 +61,14 @@ export class Run {
   async bodies(spans: number): Promise<Bodies> {
     const known = this.#bodies.get(spans)
     if (known) return known
-    const made = this.pack(`bodies-${spans}`, spans, await bodies(spans, COUNT[spans] ?? 64))
+    const made = this.pack(`bodies-${spans}`, spans, await this.sdkBodies(spans))
     this.#bodies.set(spans, made)
+    return made
+  }
+
+  async sdkBodies(spans: number): Promise<readonly Buffer[]> {
+    const made = this.#made.get(spans) ?? (await bodies(spans, COUNT[spans] ?? 64))
+    this.#made.set(spans, made)
     return made
   }
 
