@@ -13,15 +13,30 @@ import { parseArgs } from 'node:util'
 import { table } from './figures.ts'
 import { commit, machine } from './machine.ts'
 import { buildOtelcol, otelcolVersion } from './rivals/otelcol.ts'
+import { decode, loop, probes, proc, rest, start } from './rows/alone.ts'
 import { exposition, waiting } from './rows/exposition.ts'
-import { dimensions, grpc, http } from './rows/intake.ts'
+import { dimensions, growth, grpc, http } from './rows/intake.ts'
 import { memory } from './rows/memory.ts'
 import { type Row, Run } from './run.ts'
 
 const RESULTS = fileURLToPath(new URL('results.md', import.meta.url))
 const BUILD = fileURLToPath(new URL('../scripts/build.ts', import.meta.url))
 
-const ALL: readonly Row[] = [http, grpc, dimensions, exposition, waiting, memory]
+const ALL: readonly Row[] = [
+  http,
+  grpc,
+  memory,
+  exposition,
+  waiting,
+  dimensions,
+  start,
+  rest,
+  loop,
+  probes,
+  decode,
+  proc,
+  growth,
+]
 
 const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' } }, allowPositionals: true })
 const rows = ALL.filter(row => positionals.length === 0 || positionals.some(name => row.name.startsWith(name)))

@@ -2,6 +2,7 @@
 
 import { strict as assert } from 'node:assert'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Variety, varied } from '../bodies.ts'
 import { advantage, type Row as Line, median, short, spread, table } from '../figures.ts'
 import { send } from '../load.ts'
 import { cpuSeconds } from '../machine.ts'
@@ -11,7 +12,7 @@ import type { Bodies, Row, Run } from '../run.ts'
 import { pillion, type Server, scrape } from '../server.ts'
 
 const SIZES = [512, 50, 20, 5]
-const QUICK_SIZES = [512, 20]
+const FEW = [512, 20]
 const CONNECTIONS = 8
 /** What a server still does after its last answer: the Collector's batch processor waits 200 ms. */
 const SETTLE_MS = 300
@@ -53,8 +54,8 @@ async function intake(run: Run, protocol: Protocol): Promise<string> {
 
   const rates = new Map<string, number>()
   const lines: Line[] = []
-  for (const spans of run.quick ? QUICK_SIZES : SIZES)
-    for (const gzip of [false, true]) {
+  for (const spans of run.quick || protocol === 'grpc' ? FEW : SIZES)
+    for (const gzip of spans === 512 || spans === 5 ? [false, true] : [false]) {
       const bodies = await run.bodies(spans)
       const measured = await turns(run, everybody, server => rate(server, protocol, bodies, gzip, run.seconds, counted))
       const of = (server: Server) => median(measured.get(server) ?? [])
@@ -148,6 +149,49 @@ export const dimensions: Row = {
     return [`OTLP/HTTP, 512 spans a request, spans per CPU second. ${keys.join(', ')}.`, table(head, lines)].join(
       '\n\n',
     )
+  },
+}
+
+export const growth: Row = {
+  name: 'growth',
+  title: 'As things grow in number',
+  async measure(run) {
+    const [body] = await run.sdkBodies(512)
+    const f = (name: string, variety: Variety) => [name, run.pack(name, 512, varied(body!, 512, variety))] as const
+    const kinds = [
+      f('10 operations', { operations: 10 }),
+      f('1 000 operations', { operations: 1000 }),
+      f('20 000 operations', { operations: 20_000 }),
+      f('100 services', { services: 100 }),
+      f('as the SDK sends it', {}),
+      f('10 more attributes', { attributes: 10 }),
+      f('30 more attributes', { attributes: 30 }),
+    ]
+    const counted = new Counted()
+    const lines: Line[] = []
+    let first = 0
+    for (const [name, bodies] of kinds) {
+      await using servers = new AsyncDisposableStack()
+      const ours = servers.use(await pillion(['--spans.limit', '1000000']))
+      const theirs = run.collector ? servers.use(await otelcol({ folder: run.folder })) : undefined
+      const measured = await turns(run, theirs ? [ours, theirs] : [ours], server =>
+        rate(server, 'http', bodies, false, run.seconds, counted),
+      )
+      const of = (server: Server) => median(measured.get(server) ?? [])
+      first ||= of(ours)
+      const beside = theirs ? [short(of(theirs)), advantage(of(ours) / of(theirs), theirs.name)] : []
+      lines.push([name, short(bodies.bytes / 512), short(of(ours)), `${(of(ours) / first).toFixed(2)} ×`, ...beside])
+    }
+    const head = [
+      '',
+      'bytes a span',
+      'Pillion',
+      'beside the first',
+      ...(run.collector ? ['Collector', 'beside it'] : []),
+    ]
+    return `OTLP/HTTP, 512 spans a request, spans per CPU second. An operation is a label set.
+
+${table(head, lines)}`
   },
 }
 

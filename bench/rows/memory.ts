@@ -65,11 +65,11 @@ function judge(run: Run, spans: number, ours: Figures, theirs: Figures | undefin
 
 async function figures(run: Run, spans: number, started: Server): Promise<Figures> {
   await using server = started
-  await sleep(3000)
+  await sleep(2500)
   await scrape(server)
   await sleep(1000)
   const idle = memoryOf(server.pid)
-  const seconds = run.quick ? 5 : 12
+  const seconds = run.quick ? 4 : 8
   const before = cpuSeconds(server.pid)
   const bodies = await run.bodies(spans)
   const loading = send({
