@@ -85,7 +85,10 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** The built sidecar, with the Node and the flags that its first line names. */
-export async function pillion(flags: readonly string[] = [], more: { preload?: string } = {}): Promise<Server> {
+export async function pillion(
+  flags: readonly string[] = [],
+  more: { name?: string; preload?: string } = {},
+): Promise<Server> {
   const [, own = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(BUILT, 'utf8')) ?? []
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
   const doors = [
@@ -94,7 +97,7 @@ export async function pillion(flags: readonly string[] = [], more: { preload?: s
     ...['--otlp.grpc.listen', `127.0.0.1:${ports.grpc}`],
   ]
   return await launch({
-    name: 'Pillion',
+    name: more.name ?? 'Pillion',
     command: process.execPath,
     args: [
       ...own.split(' ').filter(Boolean),

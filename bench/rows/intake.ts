@@ -17,6 +17,9 @@ const CONNECTIONS = 8
 /** What a server still does after its last answer: the Collector's batch processor waits 200 ms. */
 const SETTLE_MS = 300
 
+/** The service graph and the targets are parts that the Collector's pipeline does not have. */
+const SAME_PARTS = ['--no-spans.graph.enabled', '--spans.target_info.limit', '0']
+
 type Protocol = 'http' | 'grpc'
 
 export const http: Row = {
@@ -33,22 +36,23 @@ export const grpc: Row = {
 
 async function intake(run: Run, protocol: Protocol): Promise<string> {
   await using servers = new AsyncDisposableStack()
-  const ours = servers.use(await pillion())
+  const ours = servers.use(await pillion(SAME_PARTS))
   const bare = servers.use(await ceiling())
   const theirs: Server[] = []
   if (run.collector)
     for (const batch of [false, true]) theirs.push(servers.use(await otelcol({ folder: run.folder, batch })))
-  const everybody = [ours, bare, ...theirs]
+  const whole = servers.use(await pillion([], { name: 'Pillion as it comes' }))
+  const everybody = [ours, whole, bare, ...theirs]
 
   const counted = new Counted()
   let agreed = ''
   if (theirs.length > 0) {
-    for (const server of [ours, ...theirs]) {
+    for (const server of [ours, whole, ...theirs]) {
       const bodies = await run.bodies(512)
       const { requests } = await send(job(server, protocol, bodies, false, { requests: bodies.count }))
       counted.add(server, requests * bodies.spans)
     }
-    const samples = await agree(ours, theirs)
+    const samples = await agree(ours, [whole, ...theirs])
     agreed = `After the same ${short((await run.bodies(512)).count * 512)} spans, the ${samples} samples of calls, buckets and counts that differ from 0 are the same in all of them.`
   }
 
@@ -75,7 +79,7 @@ async function intake(run: Run, protocol: Protocol): Promise<string> {
   const packed = rates.get('512 gzip')!
   if (protocol === 'http')
     run.budget('HTTP, gzip beside plain at 512', '≥ 0.65 ×', `${(packed / plain).toFixed(2)} ×`, packed >= 0.65 * plain)
-  await counted.check([ours, ...theirs])
+  await counted.check([ours, whole, ...theirs])
   const head = [
     'spans a request',
     'bytes',
@@ -84,7 +88,7 @@ async function intake(run: Run, protocol: Protocol): Promise<string> {
     'of the ceiling',
   ]
   return [
-    `Spans per CPU second of the server process; ${CONNECTIONS} connections, closed loop. "nothing decoded" is \`node:${protocol === 'http' ? 'http' : 'http2'}\` that gathers the body and answers (gzip is not opened there).`,
+    `Spans per CPU second of the server process; ${CONNECTIONS} connections, closed loop. "nothing decoded" is \`node:${protocol === 'http' ? 'http' : 'http2'}\` that gathers the body and answers (gzip is not opened there). Pillion makes what the Collector makes; "as it comes" it makes a service graph and target_info besides. Exemplars are on in Pillion and off, their default, in the Collector.`,
     agreed,
     table(head, lines),
   ].join('\n\n')
@@ -127,7 +131,7 @@ export const dimensions: Row = {
     const theirs: Server[] = []
     for (const count of counts) {
       const some = keys.slice(0, count)
-      ours.push(servers.use(await pillion(some.flatMap(key => ['--spans.dimensions', key]))))
+      ours.push(servers.use(await pillion([...SAME_PARTS, ...some.flatMap(key => ['--spans.dimensions', key])])))
       if (run.collector) theirs.push(servers.use(await otelcol({ folder: run.folder, dimensions: some })))
     }
     const counted = new Counted()
@@ -172,7 +176,7 @@ export const growth: Row = {
     let first = 0
     for (const [name, bodies] of kinds) {
       await using servers = new AsyncDisposableStack()
-      const ours = servers.use(await pillion(['--spans.limit', '1000000']))
+      const ours = servers.use(await pillion([...SAME_PARTS, '--spans.limit', '1000000']))
       const theirs = run.collector ? servers.use(await otelcol({ folder: run.folder })) : undefined
       const measured = await turns(run, theirs ? [ours, theirs] : [ours], server =>
         rate(server, 'http', bodies, false, run.seconds, counted),
@@ -246,7 +250,7 @@ export class Counted {
   }
 
   async check(servers: readonly Server[]): Promise<void> {
-    await sleep(servers.some(server => server.name !== 'Pillion') ? SEEN_MS : 0)
+    await sleep(servers.some(server => server.name.startsWith('Collector')) ? SEEN_MS : 0)
     for (const server of servers) {
       let calls = 0
       for (const [, value] of (await scrape(server)).matchAll(/^traces_span_?metrics_calls_total\{.*\} (\S+)$/gm))
