@@ -55,7 +55,7 @@ export class Run {
 
   /** Seconds of one turn. */
   get seconds(): number {
-    return this.quick ? 0.4 : 0.8
+    return this.quick ? 0.4 : 0.6
   }
 
   async bodies(spans: number): Promise<Bodies> {

@@ -133,7 +133,7 @@ export const waiting: Row = {
     const servers = [loaded.ours, rival, ...(loaded.collector ? [loaded.collector] : [])]
     for (const server of servers)
       for (const gzip of server === rival ? [false] : [false, true]) {
-        const seconds = run.quick ? 2 : 5
+        const seconds = run.quick ? 2 : 3
         const idle = await waits(server.metrics, sleep(seconds * 1000))
         const scraping = { port: server.metrics, accept: ACCEPT.text, gzip, pauseMs: 200 }
         await scrapeFor({ ...scraping, seconds: 0.5 })

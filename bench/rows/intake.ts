@@ -163,12 +163,10 @@ export const growth: Row = {
     const [body] = await run.sdkBodies(512)
     const f = (name: string, variety: Variety) => [name, run.pack(name, 512, varied(body!, 512, variety))] as const
     const kinds = [
-      f('10 operations', { operations: 10 }),
       f('1 000 operations', { operations: 1000 }),
       f('20 000 operations', { operations: 20_000 }),
       f('100 services', { services: 100 }),
       f('as the SDK sends it', {}),
-      f('10 more attributes', { attributes: 10 }),
       f('30 more attributes', { attributes: 30 }),
     ]
     const counted = new Counted()

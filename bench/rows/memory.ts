@@ -28,11 +28,7 @@ export const memory: Row = {
     for (const spans of SIZES) {
       const ours = await figures(run, spans, await pillion())
       const all: [string, Figures][] = [['Pillion', ours]]
-      if (run.collector)
-        for (const batch of [false, true]) {
-          const server = await otelcol({ folder: run.folder, batch })
-          all.push([server.name, await figures(run, spans, server)])
-        }
+      if (run.collector) all.push(['Collector', await figures(run, spans, await otelcol({ folder: run.folder }))])
       for (const [name, each] of all) {
         const mib = (value: number) => value.toFixed(1)
         lines.push([
