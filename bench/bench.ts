@@ -6,7 +6,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -51,6 +51,7 @@ const folder = mkdtempSync(join(tmpdir(), 'pillion-bench-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
 const run = new Run(folder, values.quick ?? false, collector)
+const revision = commit()
 const began = performance.now()
 const parts: string[] = []
 for (const row of rows) {
@@ -58,27 +59,37 @@ for (const row of rows) {
   const part = `## ${row.title}\n\n${await row.measure(run)}\n`
   parts.push(part)
   console.log(`${part}\n(${row.name}: ${((performance.now() - begin) / 1000).toFixed(0)} s)\n`)
+  // After each row, so that a run that is broken off leaves what it has measured.
+  if (rows.length === ALL.length) writeFileSync(RESULTS, results())
 }
-const budgets = table(
-  ['budget', 'promised', 'measured', 'holds'],
-  run.budgets.map(({ what, budget, measured, holds }) => [what, budget, measured, holds ? 'yes' : '**no**']),
-)
-console.log(budgets)
+console.log(budgets())
+process.exit()
 
-const minutes = ((performance.now() - began) / 60_000).toFixed(0)
-const text = `# What it costs, beside its rivals
+function budgets(): string {
+  const lines = run.budgets.map(({ what, budget, measured, holds }) => [
+    what,
+    budget,
+    measured,
+    holds ? 'yes' : '**no**',
+  ])
+  return table(['budget', 'promised', 'measured', 'holds'], lines)
+}
+
+function results(): string {
+  const minutes = ((performance.now() - began) / 60_000).toFixed(0)
+  const missing = rows.slice(parts.length).map(row => row.name)
+  return `# What it costs, beside its rivals
 
 <!-- Written by \`npm run bench\`. -->
 
-- ${machine()}, shared with other work: ratios hold, absolute figures are this machine's on this day
+- ${machine()}, shared with other work (load ${loadavg()[1]!.toFixed(1)}): ratios hold, absolute figures are this machine's on this day
 - Node ${process.versions.node}; ${collector ? otelcolVersion() : 'no Go here, so no Collector'}
-- commit ${commit()}, ${new Date().toISOString().slice(0, 10)}, ${values.quick ? 'a quick run' : 'a full run'} of ${minutes} min
+- commit ${revision}, ${new Date().toISOString().slice(0, 10)}, ${values.quick ? 'a quick run' : 'a full run'} of ${minutes} min${missing.length > 0 ? `, broken off before ${missing.join(', ')}` : ''}
 - what each row means and why it is as it is: [docs/performance.md](../docs/performance.md)
 
 ## Budgets
 
-${budgets}
+${budgets()}
 
 ${parts.join('\n')}`
-if (rows.length === ALL.length) writeFileSync(RESULTS, text)
-process.exit()
+}
