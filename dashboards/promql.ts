@@ -135,7 +135,7 @@ function many<L extends string>(
 }
 
 type SetOperator = 'and' | 'unless'
-type Operator = '+' | '-' | '*' | '/' | '==' | '!=' | '>' | '<' | '>=' | '<=' | '== bool' | SetOperator
+type Operator = '+' | '-' | '*' | '/' | '==' | '!=' | '>' | '<' | '>=' | '<=' | '== bool' | SetOperator | 'or'
 
 type Scalar = `${number}` | 'time()'
 
@@ -148,7 +148,7 @@ export function binary<L extends string>(
 /** Matched on some labels, arithmetic leaves no others. */
 export function binary<L extends string, R extends string, const B extends L & R>(
   left: Vector<L>,
-  operator: Exclude<Operator, SetOperator>,
+  operator: Exclude<Operator, SetOperator | 'or'>,
   right: Vector<R>,
   on: readonly B[],
 ): Vector<B>

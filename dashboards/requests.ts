@@ -1,7 +1,8 @@
 // From services to operations to traces.
 
-import { calls, excluded, latency, size } from '../collectors/spans.ts'
+import { calls, events, excluded, latency, links, size } from '../collectors/spans.ts'
 import { type Board, chosen, EVENTS, folded, open, SERVICE, SPAN_NAME } from './board.ts'
+import { serviceGraph } from './graph.ts'
 import { duration, errors, FAILED, requests, SERVED } from './measures.ts'
 import { heatmap, lines, stat, table } from './panels.ts'
 import { count, happening, share, sum } from './promql.ts'
@@ -10,6 +11,10 @@ import { ERROR_STEPS, LATENCY_STEPS, LINKS, NO_SPANS } from './terms.ts'
 
 const HERE = { service: { re: '$service' }, span_name: { re: '$span_name' } } as const
 const OPERATION = ['service', 'span_name'] as const
+
+/** How much of something a span has in the mean, by operation. */
+const each = (family: typeof size) =>
+  share(sum(chosen.rate(family, HERE), OPERATION), sum(chosen.rate(calls, HERE), OPERATION))
 
 export const requestsBoard: Board = {
   uid: 'pillion-requests',
@@ -170,6 +175,7 @@ export const requestsBoard: Board = {
         height: 10,
       }),
     ]),
+    serviceGraph,
     folded(500, 'All spans, not only requests', [
       lines({
         id: 50,
@@ -222,12 +228,7 @@ export const requestsBoard: Board = {
         about:
           'Bytes of a span as it was received (traces_spanmetrics_size_total / traces_spanmetrics_calls_total). Tens of kibibytes mean large attributes.',
         unit: 'bytes',
-        queries: [
-          series(
-            share(sum(chosen.rate(size, HERE), OPERATION), sum(chosen.rate(calls, HERE), OPERATION)),
-            '{{service}} {{span_name}}',
-          ),
-        ],
+        queries: [series(each(size), '{{service}} {{span_name}}')],
         empty: NO_SPANS,
       }),
       lines({
@@ -247,6 +248,24 @@ export const requestsBoard: Board = {
         unit: 'cps',
         queries: [series(sum(chosen.rate(excluded), ['reason']), '{{reason}}')],
         empty: NO_SPANS,
+      }),
+      lines({
+        id: 56,
+        title: 'Events of a span',
+        about:
+          'Events, which are mostly exceptions, of a span in the mean (traces_spanmetrics_events_total / traces_spanmetrics_calls_total). A rise where nothing fails: errors that somebody catches.',
+        unit: 'short',
+        queries: [series(each(events), '{{service}} {{span_name}}')],
+        empty: 'no span has events',
+      }),
+      lines({
+        id: 57,
+        title: 'Links of a span',
+        about:
+          'Links to other spans in the mean (traces_spanmetrics_links_total / traces_spanmetrics_calls_total). Of a consumer it is the size of its batches; growing ones mean that it falls behind.',
+        unit: 'short',
+        queries: [series(each(links), '{{service}} {{span_name}}')],
+        empty: 'no span has links',
       }),
     ]),
   ],

@@ -5,7 +5,7 @@ import * as metrics from '../collectors/metrics.ts'
 import * as otlp from '../collectors/otlp.ts'
 import { families as app } from '../collectors/process.ts'
 import { buildInfo, cpu, loopDelay, borrowed as ours } from '../collectors/self.ts'
-import { excluded } from '../collectors/spans.ts'
+import { edgeless, excluded, targetsDropped, unpaired, unweighted } from '../collectors/spans.ts'
 import { collectorDuration, collectorSuccess, series as kept, seriesOverflow } from '../exporter/metrics.ts'
 import { refusedRequests } from '../exporter/web.ts'
 import { uncaughtExceptions } from '../supervise.ts'
@@ -237,6 +237,30 @@ export const sidecar: Board = {
         queries: [
           series(sum(chosen.increase(metrics.gaps, {}, '5m'), ['reason']), 'gap: {{reason}}'),
           series(sum(chosen.increase(metrics.expired, {}, '5m')), 'expired'),
+        ],
+        empty: NO_SIDECAR,
+      }),
+      lines({
+        id: 46,
+        title: 'Requests seen from one side',
+        about:
+          'Halves of requests per second that stayed alone (pillion_spans_unpaired_total), and those that name no peer (pillion_spans_edgeless_total). wait is usual where others have sidecars of their own; full: raise spans.graph.pending.',
+        unit: 'cps',
+        queries: [
+          series(sum(chosen.rate(unpaired), ['side', 'reason']), '{{side}}: {{reason}}'),
+          series(sum(chosen.rate(edgeless)), 'no peer named'),
+        ],
+        empty: 'no service graph is made',
+      }),
+      lines({
+        id: 47,
+        title: 'Weights and resources left out',
+        about:
+          'Spans that counted once though they stand for more (pillion_spans_unweighted_total), and resources not shown whole (pillion_spans_target_info_dropped_total), per second. full: raise spans.target_info.limit.',
+        unit: 'cps',
+        queries: [
+          series(sum(chosen.rate(unweighted)), 'counted once'),
+          series(sum(chosen.rate(targetsDropped), ['reason']), 'resource: {{reason}}'),
         ],
         empty: NO_SIDECAR,
       }),

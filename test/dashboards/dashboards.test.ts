@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { healthUp, probeFailures } from '../../collectors/health.ts'
-import { otelCalls, otelDuration } from '../../collectors/spans.ts'
+import { otelCalls, otelDuration, otelEvents, otelLinks } from '../../collectors/spans.ts'
 import { generateDashboards } from '../../dashboards/generate.ts'
 import { bundled, printDashboards } from '../../dashboards/print.ts'
 import * as prometheus from '../../dashboards/prometheus.ts'
@@ -178,6 +178,8 @@ t.test('every metric that is asked for is declared, with the labels that are ask
 const UNSHOWN = new Map<Family, string>([
   [otelCalls, 'what is shown by its Tempo name; with spans.naming: otel the Requests dashboard is empty'],
   [otelDuration, 'the same'],
+  [otelEvents, 'the same'],
+  [otelLinks, 'the same'],
 ])
 
 t.test('every family is on some panel', async t => {
