@@ -206,7 +206,7 @@ export class HistogramColumn implements Column, Rendering {
   }
 
   // The first line of a series is built, and what its other buckets share with it is copied from there: a third of the
-  // time of writing name and labels anew (bench/exposition).
+  // time of writing name and labels anew (npm run bench exposition).
   #writeSeries(page: Page, format: TextFormat, slot: number): void {
     const le = this.#le[format]
     const { bucket: head, sum, count } = this.#heads
