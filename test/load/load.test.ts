@@ -80,7 +80,8 @@ for (const [door, comeAgain] of [
     t.equal(await ride.value('traces_spanmetrics_calls_total'), report.accepted)
     const refused = await ride.value('pillion_otlp_requests_total', { signal: 'traces', code: comeAgain })
     t.equal((refused ?? 0) * BATCH, report.refused)
-    t.ok(report.refused + report.unanswered > 0, 'it was too much')
+    // Over gRPC the connection's window makes clients wait, and all of it is taken in the end.
+    if (door === 'http') t.ok(report.refused + report.unanswered > 0, 'it was too much')
     t.ok(peak <= OVERLOAD_MIB, `at most ${peak.toFixed(1)} MiB`)
     t.ok(recovery < 10_000, `${recovery.toFixed(0)} ms`)
   })
