@@ -16,6 +16,8 @@ import java.util.Map;
 public class Client {
   public static void main(String[] args) {
     try (var sdk = AutoConfiguredOpenTelemetrySdk.builder()
+        // It would close a second time what `try` closes.
+        .disableShutdownHook()
         // What the SDK measures of itself depends on its threads, and would make the number of points a matter of luck.
         .addMeterProviderCustomizer((meters, config) -> meters
             .registerView(InstrumentSelector.builder().setName("*").build(),
