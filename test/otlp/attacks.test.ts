@@ -1,0 +1,236 @@
+// Attacks on the whole sidecar in a process of its own, with its default options: what they cost it in memory, and what an
+// honest client notices meanwhile.
+
+import { readFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { until } from '../e2e/child.ts'
+import { type Ride, startSidecar } from '../e2e/ride.ts'
+import { Wire } from './doors.ts'
+import { attribute, hex, ld, span, traces } from './requests.ts'
+
+const GOOD = traces([attribute(1, 'service.name', 'honest')], span('good'))
+const MIB = 1024 * 1024
+const NAMES = process.env['CI'] ? 1_000_000 : 200_000
+
+t.setTimeout(180_000)
+
+t.test('a hundred item bombs at once take no memory and hold up no honest request', async t => {
+  const bomb = gzipSync(ld(1, ld(2, Buffer.alloc(2_000_000, hex('1200')))))
+  await using ride = await startSidecar()
+  const before = await settled(ride)
+  const head = `POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n`
+  const bombs = Array.from({ length: 100 }, () => wire(ride))
+  await Promise.all(bombs.map(each => each.until(() => !each.socket.connecting, 'a connection')))
+  for (const each of bombs) each.send(Buffer.concat([Buffer.from(head), bomb]))
+  const milliseconds = await good(ride)
+  await Promise.all(bombs.map(each => each.until(() => each.received.length > 0, 'an answer')))
+  const codes = bombs.map(each => each.text.slice(9, 12))
+  const refused = codes.filter(code => code === '413').length
+  const growth = peak(ride) - before
+  t.comment(
+    `honest request ${milliseconds.toFixed(0)} ms; ${refused} of 100 inflated; RSS grew by ${growth.toFixed(1)} MiB`,
+  )
+  t.same(
+    codes.filter(code => code !== '413' && code !== '503'),
+    [],
+  )
+  t.equal(await ride.value('pillion_otlp_refused_items_total', { reason: 'too_many_items' }), refused * 1_000_000)
+  t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 1)
+  t.ok(growth < 80, `${growth.toFixed(1)} MiB, of which 64 may be requests in flight`)
+  t.ok(milliseconds < 1000, `${milliseconds.toFixed(0)} ms`)
+  for (const each of bombs) each.close()
+})
+
+t.test('sixteen gzip bombs at once take no more than may be in flight', async t => {
+  const bomb = gzipSync(Buffer.alloc(64 * MIB))
+  await using ride = await startSidecar()
+  const before = await settled(ride)
+  const answers = Array.from({ length: 16 }, () => post(ride, bomb, { 'content-encoding': 'gzip' }))
+  const codes = await Promise.all(answers)
+  const growth = peak(ride) - before
+  t.comment(`RSS grew by ${growth.toFixed(1)} MiB; answers ${[...new Set(codes)]}`)
+  t.same(
+    codes.filter(code => code !== 413 && code !== 503),
+    [],
+  )
+  t.ok(growth < 96, `${growth.toFixed(1)} MiB, of which 64 may be requests in flight`)
+  t.equal(await ride.value('pillion_otlp_inflight_bytes'), 0)
+  t.ok((await good(ride)) < 1000)
+})
+
+t.test('two hundred slow connections hold up no honest request, and are closed in time', async t => {
+  const times = ['--otlp.http.header_timeout', '2s', '--otlp.http.request_timeout', '3s']
+  await using ride = await startSidecar({ flags: times })
+  const head = 'POST /v1/traces HTTP/1.1\r\nHost: a\r\n'
+  const whole = `${head}Content-Type: application/x-protobuf\r\nContent-Length: 100000\r\n\r\n`
+  const slow = Array.from({ length: 200 }, (_, i) => {
+    const each = wire(ride)
+    each.send(i % 2 === 0 ? `${head}X-a: b` : whole)
+    return each
+  })
+  const dripping = setInterval(() => {
+    for (const each of slow) each.send('a')
+  }, 500)
+  const begun = performance.now()
+  const honest: number[] = []
+  while (slow.some(each => !each.closed) && performance.now() - begun < 20_000) {
+    honest.push(await good(ride))
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  clearInterval(dripping)
+  const seconds = (performance.now() - begun) / 1000
+  honest.sort((a, b) => a - b)
+  const p99 = honest[Math.floor(honest.length * 0.99)] ?? Number.NaN
+  t.comment(`all closed after ${seconds.toFixed(1)} s; ${honest.length} honest requests, p99 ${p99.toFixed(1)} ms`)
+  t.ok(seconds < 12, `${seconds.toFixed(1)} s`)
+  t.ok(p99 < 250, `${p99.toFixed(1)} ms`)
+  t.equal(slow.filter(each => each.text.includes(' 408 ')).length, 200, 'each was told why')
+})
+
+t.test(`${NAMES} names of operations at full speed: as many series as are allowed, and exact totals`, async t => {
+  await using ride = await startSidecar()
+  let next = 0
+  const body = () =>
+    traces([attribute(1, 'service.name', 'x')], ...Array.from({ length: 2000 }, () => span(`op-${next++}`)))
+  const send = async () => {
+    while (next < NAMES) t.equal(await post(ride, body()), 200)
+  }
+  for (let n = 0; n < 50; n += 1) await post(ride, body())
+  const full = rss(ride)
+  const begun = performance.now()
+  await Promise.all([send(), send()])
+  const seconds = (performance.now() - begun) / 1000
+  const growth = rss(ride) - full
+  const page = await ride.scrape()
+  const series = page.split('\n').filter(line => line.startsWith('traces_spanmetrics_calls_total{')).length
+  t.comment(
+    `${next} names in ${seconds.toFixed(1)} s: ${series} series of calls, RSS ${rss(ride).toFixed(1)} MiB (+${growth.toFixed(1)})`,
+  )
+  t.equal(await ride.value('traces_spanmetrics_calls_total'), next)
+  t.equal(await ride.value('traces_spanmetrics_latency_count'), next)
+  t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), next)
+  t.ok(series <= 2001, 'spans.limit, and one that takes the rest')
+  t.ok(growth < 24, `${growth.toFixed(1)} MiB`)
+})
+
+t.test('names that try to forge lines of the page stay inside their labels', async t => {
+  await using ride = await startSidecar()
+  const names = [
+    'a"} 1\nevil{x="',
+    'a\\',
+    'a\rb',
+    'a\0b',
+    '\u2028',
+    '# HELP evil x\n# TYPE evil counter',
+    'x\\"} 2\nevil 3',
+  ]
+  const surrogate = ld(5, hex('61eda080'))
+  for (const name of names) t.equal(await post(ride, traces([attribute(1, 'service.name', name)], span(name))), 200)
+  t.equal(await post(ride, traces([], Buffer.concat([span('a'), surrogate]))), 200, 'half a surrogate pair')
+  const page = await ride.scrape()
+  t.notMatch(page, /^evil/m)
+  t.notMatch(page, /^# (HELP|TYPE) evil/m)
+  const sample =
+    /^[a-zA-Z_:][\w:]*(?:\{[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*"(?:,[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*")*\})? [-+.\deInfNa]+$/
+  t.same(
+    page.split('\n').filter(line => line !== '' && !line.startsWith('# ') && !sample.test(line)),
+    [],
+  )
+  // '.' would not pass the U+2028 and the carriage return, which may stand in a value as they are.
+  const calls = [...page.matchAll(/^traces_spanmetrics_calls_total\{[^\n]*\} (\d+)$/gm)]
+  t.equal(
+    calls.reduce((sum, [, count]) => sum + Number(count), 0),
+    names.length + 1,
+  )
+})
+
+t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, leave nothing behind', async t => {
+  await using ride = await startSidecar()
+  const port = Number(new URL(ride.grpc).port)
+  const opening = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0, Buffer.alloc(0))])
+  const round = async (count: number, more: Buffer) => {
+    const wires = Array.from({ length: count }, () => new Wire(port))
+    for (const each of wires) each.send(Buffer.concat([opening, more]))
+    await Promise.all(wires.map(each => each.until(() => each.closed || each.received.length > 0, 'settings')))
+    return wires
+  }
+  const rounds = async (count: number) => {
+    for (let n = 0; n < count; n += 1) for (const each of await round(50, Buffer.alloc(0))) each.close()
+  }
+  await rounds(20)
+  const before = await settled(ride)
+  await rounds(20)
+  const after = await settled(ride)
+  t.comment(`1,000 connections: RSS from ${before.toFixed(1)} to ${after.toFixed(1)} MiB`)
+  t.ok(after - before < 10, `${(after - before).toFixed(1)} MiB`)
+
+  const resets = Buffer.concat(
+    Array.from({ length: 5000 }, (_, i) =>
+      Buffer.concat([frame(1, 4, 2 * i + 1, HEADERS), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]),
+    ),
+  )
+  const attackers = await round(20, resets)
+  let slowest = 0
+  await until('the attackers to be cut off', async () => {
+    slowest = Math.max(slowest, await good(ride))
+    return attackers.every(each => each.closed) || undefined
+  })
+  t.comment(`20 connections that reset their calls: an honest request took at most ${slowest.toFixed(0)} ms`)
+  t.ok(slowest < 1000, `${slowest.toFixed(0)} ms`)
+})
+
+function wire(ride: Ride): Wire {
+  return new Wire(Number(new URL(ride.otlp).port))
+}
+
+async function post(ride: Ride, body: Buffer, headers: Readonly<Record<string, string>> = {}): Promise<number> {
+  const type = { 'content-type': 'application/x-protobuf' }
+  const init = { method: 'POST', headers: { ...type, ...headers }, body: new Uint8Array(body) }
+  const answer = await fetch(`${ride.otlp}/v1/traces`, init)
+  await answer.arrayBuffer()
+  return answer.status
+}
+
+/** How long an honest request takes, in milliseconds. */
+async function good(ride: Ride): Promise<number> {
+  const start = performance.now()
+  for (;;) {
+    const status = await post(ride, GOOD)
+    if (status === 200) return performance.now() - start
+    if (status !== 503) throw new Error(`an honest request was answered with ${status}`)
+  }
+}
+
+/** RSS in MiB, once a first request and a first scrape have loaded what they need. */
+async function settled(ride: Ride): Promise<number> {
+  for (let n = 0; n < 5; n += 1) await ride.scrape()
+  await post(ride, Buffer.alloc(0))
+  return rss(ride)
+}
+
+function rss(ride: Ride): number {
+  return mebibytes(ride, 'VmRSS')
+}
+
+function peak(ride: Ride): number {
+  return mebibytes(ride, 'VmHWM')
+}
+
+/** proc_pid_status(5): kB are KiB. */
+function mebibytes(ride: Ride, name: string): number {
+  const status = readFileSync(`/proc/${ride.child.pid}/status`, 'utf8')
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
+}
+
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, payload])
+}
+
+/** Method POST, scheme http, path /, in HPACK's static table. */
+const HEADERS = hex('838684')
