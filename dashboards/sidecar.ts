@@ -7,7 +7,8 @@ import { families as app } from '../collectors/process.ts'
 import { buildInfo, cpu, loopDelay, borrowed as ours } from '../collectors/self.ts'
 import { edgeless, excluded, targetsDropped, unpaired, unweighted } from '../collectors/spans.ts'
 import { collectorDuration, collectorSuccess, series as kept, seriesOverflow } from '../exporter/metrics.ts'
-import { refusedRequests } from '../exporter/web.ts'
+import { certificateExpiry, configReloaded, refusedRequests } from '../exporter/web.ts'
+import { successful, successTime } from '../sidecar/reload.ts'
 import { uncaughtExceptions } from '../supervise.ts'
 import { type Annotation, type Board, chosen, folded, open } from './board.ts'
 import { PER_INSTANCE } from './measures.ts'
@@ -292,6 +293,38 @@ export const sidecar: Board = {
         unit: 'cps',
         queries: [series(happening(sum(chosen.rate(refusedRequests), ['reason'])), '{{reason}}')],
         empty: 'nothing turned away',
+      }),
+      timeline({
+        id: 53,
+        title: 'Configuration in effect',
+        about:
+          'Whether the newest configuration is the one in effect (pillion_config_last_reload_successful), and the newest web configuration and certificates (pillion_web_config_last_reload_successful). Red: they were refused, the log says why, and the old ones stay.',
+        unit: 'none',
+        queries: [
+          series(chosen.value(successful), '{{instance}}'),
+          series(chosen.value(configReloaded), '{{instance}} web'),
+        ],
+        empty: NO_SIDECAR,
+        words: { 1: { text: 'Newest', color: 'green' }, 0: { text: 'Older', color: 'red' } },
+        steps: ['red', [1, 'green']],
+      }),
+      lines({
+        id: 54,
+        title: 'Age of the configuration',
+        about:
+          'Seconds since the configuration in effect was taken (pillion_config_last_reload_success_timestamp_seconds).',
+        unit: 's',
+        queries: [series(binary('time()', '-', chosen.value(successTime)), '{{instance}}')],
+        empty: NO_SIDECAR,
+      }),
+      lines({
+        id: 55,
+        title: 'Days until the certificate of the web door expires',
+        about:
+          'pillion_web_tls_cert_not_after_timestamp_seconds. Below 21 renew it, below 7 hurry; a renewed file is taken without a restart.',
+        unit: 'short',
+        queries: [series(binary(binary(chosen.value(certificateExpiry), '-', 'time()'), '/', '86400'), '{{instance}}')],
+        empty: 'the web door has no TLS',
       }),
     ]),
     folded(600, 'Collectors', [

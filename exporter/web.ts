@@ -7,7 +7,7 @@ import { certificateExpiry, configReloaded, refusedRequests } from './web/refusa
 import { serve } from './web/server.ts'
 import type { Status } from './web/status.ts'
 
-export { refusedRequests } from './web/refusals.ts'
+export { certificateExpiry, configReloaded, refusedRequests } from './web/refusals.ts'
 export { type LedgerRow, type Part, type Status, shownCommand, shownUrl } from './web/status.ts'
 
 const options = section('The web door: /metrics, /-/healthy, /-/ready, the page and /api/status.', {

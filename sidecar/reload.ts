@@ -7,11 +7,11 @@ import { gauge, type Metrics } from '../exporter/metrics.ts'
 import type { Reading } from '../options/read.ts'
 import type { Options } from '../parts.ts'
 
-const successful = gauge(
+export const successful = gauge(
   'pillion_config_last_reload_successful',
   '1 if the configuration that was read last is in effect, 0 if it was refused and an older one stays.',
 )
-const successTime = gauge(
+export const successTime = gauge(
   'pillion_config_last_reload_success_timestamp_seconds',
   'When the configuration in effect was taken, in seconds since the epoch.',
 )
