@@ -19,10 +19,6 @@ if (refusal) {
   process.stderr.write(`pillion: ${refusal}\n`)
   process.exitCode = EXIT.configuration
 } else {
-  // `pillion metrics | head` closes the pipe early, which is no failure of ours.
-  process.stdout.on('error', error => {
-    if (!('code' in error) || error.code !== 'EPIPE') throw error
-  })
   process.exitCode = await main(process.argv.slice(2))
 }
 
@@ -44,7 +40,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const reading = await configuration(line)
   if (!reading.ok) return refuse(reading.problems)
-  for (const warning of reading.warnings) process.stderr.write(`pillion: warning: ${warning}\n`)
+  // Not through process.stderr, which would make a pipe non-blocking that the application of `run` is going to inherit.
+  const write = (await import('./host/log.ts')).stderr()
+  for (const warning of reading.warnings) write(`pillion: warning: ${warning}\n`)
   switch (line.command) {
     case 'check':
       return print('the configuration is right\n')
@@ -62,11 +60,12 @@ async function main(args: readonly string[]): Promise<number> {
 
 /**
  * The contract with sidecar.ts: `ride(options, command?)` starts the sidecar, and the application if there is a command;
- * it resolves with the exit code when all is over, and rejects if it cannot start.
+ * it resolves with the exit code when all is over, and rejects if it cannot start. Nothing outlives it.
  */
 async function ride(options: Options, command: string[] | undefined): Promise<number> {
   try {
-    return await (await import('./sidecar.ts')).ride(options, command)
+    // Not by the exit code alone: a client that holds its connection open would keep the process alive.
+    process.exit(await (await import('./sidecar.ts')).ride(options, command))
   } catch (error) {
     process.stderr.write(`pillion: ${error instanceof Error ? error.message : error}\n`)
     return portTaken(error) ? EXIT.portTaken : EXIT.failure
@@ -102,6 +101,10 @@ function refuse(problems: readonly Problem[]): number {
 }
 
 function print(text: string): number {
+  // `pillion metrics | head` closes the pipe early, which is no failure of ours.
+  process.stdout.on('error', error => {
+    if (!('code' in error) || error.code !== 'EPIPE') throw error
+  })
   process.stdout.write(text)
   return EXIT.ok
 }

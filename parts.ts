@@ -2,6 +2,8 @@
 // the YAML keys, the variables and the documents, follow from the lists here.
 
 import { health } from './collectors/health.ts'
+import { logs } from './collectors/logs.ts'
+import { metrics } from './collectors/metrics.ts'
 import { otlp } from './collectors/otlp.ts'
 import { process } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
@@ -29,11 +31,14 @@ const configured = {
   process,
   otlp,
   spans,
+  metrics,
+  logs,
   web,
+  self,
 }
 
 /** What a scrape says about itself. */
-const metrics: Part = {
+const exposition: Part = {
   about: 'The exposition: which collectors answered, and how many series the tables hold.',
   families: [collectorSuccess, collectorDuration, series, seriesOverflow],
   options: undefined,
@@ -41,8 +46,7 @@ const metrics: Part = {
 
 /** One line for each part without. */
 const fixed = {
-  metrics,
-  self,
+  exposition,
 }
 
 export const parts: Readonly<Record<string, Part>> = { ...configured, ...fixed }

@@ -2,7 +2,9 @@
 
 import { isatty } from 'node:tty'
 import type { Application, Finding, Host, Running } from './collectors/collector.ts'
-import { health } from './collectors/health.ts'
+import { health, openProbeSpans } from './collectors/health.ts'
+import { logs } from './collectors/logs.ts'
+import { metrics as pointCollector } from './collectors/metrics.ts'
 import { otlp } from './collectors/otlp.ts'
 import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
@@ -129,12 +131,21 @@ export async function startSidecar(options: Options, world: World, command?: rea
     return running
   }
 
-  add('self', await self.start({ version }, host))
+  add('self', self.start(options.self, host, { version }))
   add('process', await processCollector.start(options.process, host))
-  add('health', await health.start(options.health, host, { version }))
+  // Before the probes, so that the spans of the last one are flushed after it has ended.
+  const upstream = options.self.traces
+  const recorded =
+    upstream === undefined ? {} : { spans: opened.use(await openProbeSpans({ endpoint: upstream, version })) }
+  add('health', await health.start(options.health, host, { version, ...recorded }))
   // Consumers before the doors: what is closed first is what was opened last.
   const requests = add('spans', spans.start(options.spans, host))
-  const intake = add('otlp', await otlp.start(options.otlp, host, { spans: [requests] }))
+  const points = options.metrics.enabled ? [add('metrics', pointCollector.start(options.metrics, host))] : []
+  const records = options.logs.enabled ? [add('logs', logs.start(options.logs, host))] : []
+  const intake = add(
+    'otlp',
+    await otlp.start(options.otlp, host, { spans: [requests], metrics: points, logs: records }),
+  )
 
   const scrape = new Scrape(
     metrics,

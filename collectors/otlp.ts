@@ -12,6 +12,7 @@ import { open, tryOpen, twin } from './otlp/listen.ts'
 import type { Signal } from './otlp/status.ts'
 
 export { accepted, received, refused } from './otlp/ledger.ts'
+export { valueText } from './otlp/value.ts'
 export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
 
 /** One OTLP request as it came, and the same as protobuf. The bytes are immutable: consumers may keep them. */

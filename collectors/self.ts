@@ -12,7 +12,8 @@ import maxFds from 'prom-client/lib/metrics/processMaxFileDescriptors.js'
 import openFds from 'prom-client/lib/metrics/processOpenFileDescriptors.js'
 import startTime from 'prom-client/lib/metrics/processStartTime.js'
 import { counter, gauge, histogram } from '../exporter/metrics.ts'
-import type { Collector } from './collector.ts'
+import { section, url, type Values } from '../options/kinds.ts'
+import type { Collector, Host, Running } from './collector.ts'
 
 export const buildInfo = gauge('pillion_build_info', '1, with the versions of the sidecar and of its Node.', [
   'version',
@@ -50,12 +51,22 @@ const borrowed = [
 
 const SAMPLE_MS = 500
 
-export const self: Collector<{ readonly version: string }> = {
+export const options = section('The sidecar itself.', {
+  traces: url(
+    'Where spans of its own go: the base URL of an OTLP/HTTP receiver, to which it adds v1/traces. Each health probe is a span, which the application’s own span joins. Loads the OpenTelemetry SDK (16 MiB).',
+  ),
+})
+
+export type SelfOptions = Values<typeof options>
+
+export const self: Omit<Collector<SelfOptions>, 'start'> & {
+  start(options: SelfOptions, host: Host, about: { readonly version: string }): Running
+} = {
   name: 'self',
   about: 'The sidecar itself: version, CPU, memory, event loop.',
   families: [buildInfo, loopDelay, cpu, ...borrowed],
-  options: undefined,
-  start({ version }, { metrics, clock }) {
+  options,
+  start(_options, { metrics, clock }, { version }) {
     metrics.gauge(buildInfo).set({ version, node: process.version }, 1)
     for (const register of [startTime, memory, openFds, maxFds, heapSizeAndUsed, gc])
       register(metrics.registry, { prefix: 'pillion_' })

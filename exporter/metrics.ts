@@ -10,6 +10,17 @@ export {
   type HistogramFamily,
   histogram,
 } from './metrics/family.ts'
+export type { ImportedFamily, ImportedSeries, ImportedSource, ImportLimits, ImportRefusal } from './metrics/imported.ts'
+export { labelText } from './metrics/labels.ts'
+export { added, type Buckets, fitted, type NativeHistogram } from './metrics/native.ts'
 export { Metrics, Reading, series, seriesOverflow } from './metrics/registry.ts'
+export type {
+  Distribution,
+  Exemplar,
+  ImportedType,
+  ImportedValue,
+  NativeDistribution,
+  Quantiles,
+} from './metrics/sample.ts'
 export { collectorDuration, collectorSuccess, type Exposition, Scrape, type Source } from './metrics/scrape.ts'
 export { OVERFLOW, SeriesTable } from './metrics/table.ts'

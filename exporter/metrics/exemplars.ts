@@ -1,6 +1,8 @@
 // Exemplars in typed arrays: the newest for each counter or bucket, overwritten in place.
 
+import type { Message } from './message.ts'
 import type { Page } from './page.ts'
+import { endExemplar } from './protobuf.ts'
 import { copied } from './table.ts'
 
 /** The newest exemplar of each cell: trace id, span id, value, time. */
@@ -40,5 +42,21 @@ export class Exemplars {
     page.number(this.#values[cell]!)
     page.text(' ')
     page.text(this.#times[cell]!.toFixed(3))
+  }
+
+  /** Writes the same as a protobuf Exemplar, in the field given. */
+  writeMessage(message: Message, field: number, cell: number): void {
+    if (this.#times[cell] === 0) return
+    const start = message.begin(field)
+    this.#label(message, 'trace_id', cell * 24, cell * 24 + 16)
+    this.#label(message, 'span_id', cell * 24 + 16, cell * 24 + 24)
+    endExemplar(message, start, this.#values[cell]!, this.#times[cell]!)
+  }
+
+  #label(message: Message, name: string, from: number, to: number): void {
+    const start = message.begin(1)
+    message.text(1, name)
+    message.hex(2, this.#ids, from, to)
+    message.end(start)
   }
 }

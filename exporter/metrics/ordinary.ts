@@ -1,7 +1,9 @@
-// Writes prom-client's own metric objects in either text format.
+// Writes prom-client's own metric objects in each of the formats.
 
-import { bound, type Format, writeHead } from './format.ts'
+import { bound, type Format, type TextFormat, writeHead } from './format.ts'
+import { labelText } from './labels.ts'
 import { escapeLabel, type Page, spelled } from './page.ts'
+import { openFamily, writeHistogram, writeNumber, writeSummary } from './protobuf.ts'
 
 /** What prom-client's `get()` (and `getForPromString()` of histograms) yields. */
 export interface Snapshot {
@@ -21,6 +23,10 @@ interface Sample {
 
 export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): void {
   if (snapshot.values.length === 0) return
+  if (format === 'protobuf') {
+    writeMessages(page, snapshot)
+    return
+  }
   writeHead(page, format, snapshot.type, snapshot.name, snapshot.help)
   for (const sample of snapshot.values) {
     const labels = [...pairs(format, sample.sharedLabels), ...pairs(format, sample.labels)]
@@ -31,9 +37,69 @@ export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): v
   }
 }
 
-function pairs(format: Format, labels: Readonly<Record<string, string | number>> = {}): string[] {
+function pairs(format: TextFormat, labels: Readonly<Record<string, string | number>> = {}): string[] {
   return Object.entries(labels).map(([name, value]) => {
     if (typeof value === 'string') return `${name}="${escapeLabel(value)}"`
     return `${name}="${name === 'le' || name === 'quantile' ? bound(format, value) : spelled(value)}"`
   })
+}
+
+function writeMessages(page: Page, { name, help, type, values }: Snapshot): void {
+  switch (type) {
+    case 'histogram':
+    case 'summary': {
+      openFamily(page, type, name, help)
+      for (const [labels, samples] of grouped(values, type === 'histogram' ? 'le' : 'quantile'))
+        if (type === 'histogram') writeBuckets(page, name, labels, samples)
+        else writeQuantiles(page, name, labels, samples)
+      break
+    }
+    default: {
+      const known = type === 'counter' || type === 'gauge' ? type : 'untyped'
+      openFamily(page, known, name, help)
+      for (const sample of values) writeNumber(page, known, labelText(own(sample)), sample.value)
+    }
+  }
+  page.close()
+}
+
+/** prom-client yields the lines of a histogram or summary one by one: those that belong together, by their labels. */
+function grouped(values: readonly Sample[], except: 'le' | 'quantile'): Map<string, Sample[]> {
+  const groups = new Map<string, Sample[]>()
+  for (const sample of values) {
+    const labels = labelText(own(sample).filter(([name]) => name !== except))
+    const group = groups.get(labels)
+    if (group) group.push(sample)
+    else groups.set(labels, [sample])
+  }
+  return groups
+}
+
+function writeBuckets(page: Page, name: string, labels: string, samples: readonly Sample[]): void {
+  const finite = samples.filter(each => each.labels?.['le'] !== undefined && each.labels['le'] !== '+Inf')
+  const total = sampleOf(samples, `${name}_count`)
+  // They are cumulative here, as in the text formats.
+  const cumulative = [...finite.map(each => each.value), total]
+  writeHistogram(page, labels, {
+    sum: sampleOf(samples, `${name}_sum`),
+    bounds: finite.map(each => Number(each.labels?.['le'])),
+    count: bucket => cumulative[bucket]! - (cumulative[bucket - 1] ?? 0),
+  })
+}
+
+function writeQuantiles(page: Page, name: string, labels: string, samples: readonly Sample[]): void {
+  const quantiles = samples
+    .filter(each => each.labels?.['quantile'] !== undefined)
+    .map(each => [Number(each.labels?.['quantile']), each.value] as const)
+  writeSummary(page, labels, sampleOf(samples, `${name}_count`), sampleOf(samples, `${name}_sum`), quantiles)
+}
+
+function sampleOf(samples: readonly Sample[], metricName: string): number {
+  return samples.find(each => each.metricName === metricName)?.value ?? 0
+}
+
+/** All labels of a sample as texts. */
+function own({ sharedLabels, labels }: Sample): [string, string][] {
+  const all = { ...sharedLabels, ...labels }
+  return Object.entries(all).map(([name, value]) => [name, typeof value === 'string' ? value : spelled(value)])
 }

@@ -2,11 +2,15 @@
 // label texts go straight into the buffer, since building a string for each line is what makes a scrape slow.
 
 const PAGE_BYTES = 128 * 1024
+/** Up to this many bytes a loop is quicker than a call into the runtime. */
+const SHORT = 24
 
 export class Page {
   #full: Buffer[] = []
   #buffer = Buffer.allocUnsafeSlow(PAGE_BYTES)
   #length = 0
+  /** Where the length of the open part will stand. */
+  #place = 0
 
   /** Writes a text as UTF-8. */
   text(text: string): void {
@@ -18,8 +22,30 @@ export class Page {
   /** Writes bytes that are already what the reader shall see. */
   bytes(source: Uint8Array, start: number, end: number): void {
     this.#reserve(end - start)
-    if (end - start > 16) this.#buffer.set(source.subarray(start, end), this.#length)
+    if (end - start > SHORT) this.#buffer.set(source.subarray(start, end), this.#length)
     else for (let i = start, at = this.#length; i < end; i++, at++) this.#buffer[at] = source[i]!
+    this.#length += end - start
+  }
+
+  /** Writes a short piece that recurs, prepared as bytes: a bucket's bound, the end of a line. */
+  piece(piece: Uint8Array): void {
+    this.bytes(piece, 0, piece.length)
+  }
+
+  /** Makes sure that the next `bytes` bytes stand in one buffer, and gives the place where they begin, for `again`. */
+  room(bytes: number): number {
+    this.#reserve(bytes)
+    return this.#length
+  }
+
+  /** The place of the next byte; good for `again` within the room that was made. */
+  get here(): number {
+    return this.#length
+  }
+
+  /** Writes once more what stands between two places of the room that was made. */
+  again(start: number, end: number): void {
+    this.#buffer.copyWithin(this.#length, start, end)
     this.#length += end - start
   }
 
@@ -39,6 +65,19 @@ export class Page {
     else this.text(spelled(value))
   }
 
+  /** Begins a part that its length shall precede as a varint (protobuf); ended by `close`, maybe some slices later. */
+  open(): void {
+    this.#cut()
+    this.#place = this.#full.push(NOTHING) - 1
+  }
+
+  close(): void {
+    this.#cut()
+    let length = 0
+    for (let i = this.#place + 1; i < this.#full.length; i++) length += this.#full[i]!.length
+    this.#full[this.#place] = varint(length)
+  }
+
   /** Everything written so far; the page is empty afterwards. */
   take(): Buffer[] {
     const all = [...this.#full, this.#buffer.subarray(0, this.#length)]
@@ -46,6 +85,13 @@ export class Page {
     this.#buffer = Buffer.allocUnsafeSlow(PAGE_BYTES)
     this.#length = 0
     return all
+  }
+
+  /** Lets the next byte begin a new buffer, without giving up the room that is left in this one. */
+  #cut(): void {
+    this.#full.push(this.#buffer.subarray(0, this.#length))
+    this.#buffer = this.#buffer.subarray(this.#length)
+    this.#length = 0
   }
 
   #digits(value: number): void {
@@ -70,6 +116,14 @@ export class Page {
 }
 
 const HEX = '0123456789abcdef'
+const NOTHING = Buffer.alloc(0)
+
+function varint(value: number): Buffer {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128)
+  return Buffer.from([...bytes, rest])
+}
 
 /** A number in the spelling of the exposition formats. */
 export function spelled(value: number): string {

@@ -7,6 +7,7 @@ import Gauge from 'prom-client/lib/gauge.js'
 import Histogram from 'prom-client/lib/histogram.js'
 import Registry from 'prom-client/lib/registry.js'
 import { type CounterFamily, counter, type Family, type GaugeFamily, gauge, type HistogramFamily } from './family.ts'
+import { Imported, type ImportedSource, type ImportLimits } from './imported.ts'
 import { SeriesTable } from './table.ts'
 
 export const series = gauge('pillion_series', 'Label sets held by each series table, the overflow not counted.', [
@@ -21,6 +22,8 @@ export const seriesOverflow = counter(
 export class Metrics {
   readonly registry = new Registry()
   readonly #tables = new Map<string, SeriesTable>()
+  readonly #sources = new Map<string, ImportedSource>()
+  #imported: Imported | undefined
   readonly #series = this.reading(series)
   readonly #overflow = this.reading(seriesOverflow)
 
@@ -49,8 +52,20 @@ export class Metrics {
     return table
   }
 
+  /** A source of families that come from outside, accounted for under `name` in `pillion_series`. */
+  imports(name: string, limits: ImportLimits): ImportedSource {
+    if (!this.#imported) {
+      this.#imported = new Imported(this.registry)
+      this.add(this.#imported)
+    }
+    const source = this.#imported.source(limits)
+    this.#sources.set(name, source)
+    return source
+  }
+
   /** Brings the numbers about the tables up to date; called for each scrape. */
   account(): void {
+    for (const [family, source] of this.#sources) this.#series.set({ family }, source.series)
     for (const [family, table] of this.#tables) {
       this.#series.set({ family }, table.series)
       this.#overflow.set({ family }, table.overflowed)

@@ -4,6 +4,7 @@
 // label sets are taken until the limit is reached; from then on what would need a new one is counted in slot 0, whose
 // only label is metric_overflow="true", so that totals stay exact whatever is sent (the label is Tempo's).
 
+import { unescaped } from './labels.ts'
 import type { Page } from './page.ts'
 import { Symbols } from './symbols.ts'
 
@@ -73,9 +74,19 @@ export class SeriesTable {
     this.#columns.push(column)
   }
 
+  /** Length of the label text of a slot. */
+  labelBytes(slot: number): number {
+    return this.#textStarts[slot + 1]! - this.#textStarts[slot]!
+  }
+
   /** Writes the label text of a slot, without braces. */
   writeLabels(page: Page, slot: number): void {
     page.bytes(this.#texts, this.#textStarts[slot]!, this.#textStarts[slot + 1]!)
+  }
+
+  /** The label text of a slot, as `writeLabels` writes it. */
+  labelText(slot: number): string {
+    return this.#texts.toString('utf8', this.#textStarts[slot]!, this.#textStarts[slot + 1]!)
   }
 
   /** The labels of a slot as prom-client gives them. */
@@ -167,8 +178,4 @@ export interface Column {
 export function copied<T extends Uint8Array | Uint32Array | Int32Array | Float64Array>(from: T, to: T): T {
   to.set(from)
   return to
-}
-
-function unescaped(text: string): string {
-  return text.replace(/\\([\\"n])/g, (_, found) => (found === 'n' ? '\n' : found))
 }

@@ -1,7 +1,7 @@
 // What goes wrong is said with what to do about it, and ends, if at all, with the code that was promised.
 
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import t from 'tap'
 import { Child, freePort, until } from './child.ts'
 import { MAIN, runSidecar, startSidecar } from './ride.ts'
@@ -151,4 +151,29 @@ t.test('healthcheck: 0 beside a sidecar that runs, 1 beside none', async t => {
   }
   t.equal((await ask(new URL(ride.web).host)).code, 0)
   t.equal((await ask(`127.0.0.1:${await freePort()}`)).code, 1)
+})
+
+t.test('a stop ends in time, whoever still holds a connection open', async t => {
+  await using ride = await startSidecar()
+  const half =
+    'POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{'
+  for (const door of [ride.otlp, ride.web]) {
+    const socket = connect(Number(new URL(door).port), '127.0.0.1').on('error', () => {})
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    socket.write(half)
+  }
+  const began = performance.now()
+  ride.child.kill('SIGTERM')
+  t.same(await ride.child.ended, { code: 0, signal: null })
+  // Kubernetes leaves a native sidecar 2 s in the worst case; the margin is for a busy machine.
+  t.ok(performance.now() - began < 5000)
+})
+
+t.test('run: what the sidecar writes leaves the application’s stdout and stderr blocking', async t => {
+  const show = 'sleep 1; grep flags /proc/self/fdinfo/1 /proc/self/fdinfo/2 | sed s/.*flags://'
+  await using ride = await startSidecar({ command: ['sh', '-c', `${show}; exec sleep 30`] })
+  const [, ...flags] = await ride.child.says(/(0\d+)\s+(0\d+)/)
+  for (const each of flags) t.equal(Number.parseInt(each, 8) & 0o4000, 0, 'O_NONBLOCK')
+  t.equal((await ride.child.stop()).code, 143)
 })

@@ -110,3 +110,23 @@ t.test('an operator ends it with SIGTERM, and it ends well', async t => {
 })
 
 const calls = (ride: Ride) => ride.value('traces_spanmetrics_calls_total', { span_name: 'GET /items' })
+
+t.test(
+  'probes are spans of the sidecar’s own; what the application made of them is left out of its request metrics',
+  async t => {
+    const port = await freePort()
+    await using upstream = await startSidecar()
+    const flags = ['--app.url', `http://127.0.0.1:${port}`, '--self.traces', upstream.otlp]
+    await using ride = await startSidecar({ flags })
+    await using _shop = await startShop(ride.otlp, port)
+    const excluded = await until('the shop’s spans of the probes', async () => {
+      return (await ride.value('pillion_spans_excluded_total', { reason: 'probe' })) || undefined
+    })
+    t.ok(excluded > 0)
+    t.notMatch(await ride.scrape(), /traces_spanmetrics_calls_total\{service="shop",span_name="GET \/healthz"/)
+    const own = await until('the sidecar’s spans of the probes upstream', async () => {
+      return (await upstream.value('traces_spanmetrics_calls_total', { service: 'pillion' })) || undefined
+    })
+    t.ok(own > 0)
+  },
+)

@@ -1,0 +1,190 @@
+// The protobuf format: length-delimited io.prometheus.client.MetricFamily messages (prometheus/client_model). It is the
+// only one of the three that carries native histograms; Prometheus asks for it when it scrapes those.
+//
+//   MetricFamily = name 1, help 2, type 3, metric* 4, unit 5
+//   Metric       = label* 1 {name 1, value 2}, gauge 2, counter 3, summary 4, untyped 5, histogram 7
+//   Gauge, Untyped = value 1        Counter = value 1, exemplar 2
+//   Summary      = count 1, sum 2, quantile* 3 {quantile 1, value 2}
+//   Histogram    = count 1, sum 2, bucket* 3 {cumulative count 1, upper bound 2, exemplar 3},
+//                  schema 5, zero threshold 6, zero count 7, negative 9 span* 10 delta*, positive 12 span* 13 delta*
+//   Span         = offset 1, length 2
+//   Exemplar     = label* 1, value 2, timestamp 3 {seconds 1, nanos 2}
+
+import { labelPairs } from './labels.ts'
+import { Message } from './message.ts'
+import type { Buckets, NativeHistogram } from './native.ts'
+import type { Page } from './page.ts'
+
+export type FamilyType = 'counter' | 'gauge' | 'summary' | 'untyped' | 'histogram'
+
+const TYPES: Readonly<Record<FamilyType, number>> = { counter: 0, gauge: 1, summary: 2, untyped: 3, histogram: 4 }
+
+/** Begins a family; its metrics follow, in any number of slices, then `page.close()`. */
+export function openFamily(page: Page, type: FamilyType, name: string, help: string, unit = ''): void {
+  page.open()
+  const head = scratch.clear()
+  head.text(1, name)
+  head.text(2, help)
+  head.uint(3, TYPES[type])
+  if (unit !== '') head.text(5, unit)
+  head.writeTo(page)
+}
+
+/** An exemplar writes its own fields into the message that is given to it, or does nothing if there is none. */
+export type WriteExemplar = (message: Message, field: number) => void
+
+const none: WriteExemplar = () => {}
+
+/** Writes one metric of a family of numbers. */
+export function writeNumber(
+  page: Page,
+  type: 'counter' | 'gauge' | 'untyped',
+  labels: string,
+  value: number,
+  exemplar: WriteExemplar = none,
+): void {
+  metric(page, labels, message => {
+    const start = message.begin(type === 'counter' ? 3 : type === 'gauge' ? 2 : 5)
+    message.double(1, value)
+    if (type === 'counter') exemplar(message, 2)
+    message.end(start)
+  })
+}
+
+export interface HistogramParts {
+  readonly sum: number | undefined
+  /** Upper bounds in ascending order, without +Inf. */
+  readonly bounds: ArrayLike<number>
+  /** Observations in bucket i, not cumulative; the last bucket is that of +Inf. */
+  count(bucket: number): number
+  exemplar?(message: Message, field: number, bucket: number): void
+  readonly native?: NativeHistogram | undefined
+}
+
+/** Writes one metric of a histogram family: classic buckets, and the native histogram if there is one. */
+export function writeHistogram(page: Page, labels: string, parts: HistogramParts): void {
+  metric(page, labels, message => {
+    const start = message.begin(7)
+    let total = 0
+    for (let bucket = 0; bucket <= parts.bounds.length; bucket++) {
+      total += parts.count(bucket)
+      const at = message.begin(3)
+      message.uint(1, total)
+      message.double(2, parts.bounds[bucket] ?? Number.POSITIVE_INFINITY)
+      parts.exemplar?.(message, 3, bucket)
+      message.end(at)
+    }
+    message.uint(1, total)
+    if (parts.sum !== undefined) message.double(2, parts.sum)
+    if (parts.native) nativeFields(message, parts.native)
+    message.end(start)
+  })
+}
+
+/** Writes one metric of a summary family. */
+export function writeSummary(
+  page: Page,
+  labels: string,
+  count: number,
+  sum: number,
+  quantiles: Iterable<readonly [quantile: number, value: number]>,
+): void {
+  metric(page, labels, message => {
+    const start = message.begin(4)
+    message.uint(1, count)
+    message.double(2, sum)
+    for (const [quantile, value] of quantiles) {
+      const at = message.begin(3)
+      message.double(1, quantile)
+      message.double(2, value)
+      message.end(at)
+    }
+    message.end(start)
+  })
+}
+
+/** Writes value and time of an exemplar, whose labels have been written, and ends it. */
+export function endExemplar(message: Message, start: number, value: number, seconds: number): void {
+  message.double(2, value)
+  if (seconds > 0) {
+    const time = message.begin(3)
+    message.uint(1, Math.floor(seconds))
+    message.uint(2, Math.floor((seconds % 1) * 1e9))
+    message.end(time)
+  }
+  message.end(start)
+}
+
+/** A Metric: its labels, then whatever `write` adds. */
+function metric(page: Page, labels: string, write: (message: Message) => void): void {
+  const message = scratch.clear()
+  const start = message.begin(4)
+  writeLabels(message, labels)
+  write(message)
+  message.end(start)
+  message.writeTo(page)
+}
+
+/** LabelPairs in field 1, from a label text. */
+export function writeLabels(message: Message, labels: string): void {
+  if (labels === '') return
+  for (const [name, value] of labelPairs(labels)) writeLabel(message, name, value)
+}
+
+function writeLabel(message: Message, name: string, value: string): void {
+  const start = message.begin(1)
+  message.text(1, name)
+  message.text(2, value)
+  message.end(start)
+}
+
+function nativeFields(message: Message, native: NativeHistogram): void {
+  message.sint(5, native.scale)
+  message.double(6, native.zeroThreshold)
+  message.uint(7, native.zeroCount)
+  sparse(message, 9, native.negative)
+  sparse(message, 12, native.positive)
+  // A span of nothing tells an empty native histogram from a classic one.
+  if (native.positive.counts.length === 0 && native.negative.counts.length === 0 && native.zeroThreshold === 0)
+    message.end(message.begin(12))
+}
+
+/** Gaps up to this many empty buckets cost less as zeros than as a new span. */
+const SHORT_GAP = 2
+
+function sparse(message: Message, field: number, { offset, counts }: Buckets): void {
+  // OTLP's bucket i ends at base^(i+1), Prometheus' bucket i at base^i.
+  const spans: { offset: number; length: number }[] = []
+  const deltas: number[] = []
+  let previous = 0
+  let next = 0
+  for (let i = 0; i < counts.length; i++) {
+    const count = counts[i]!
+    if (count === 0) continue
+    const index = offset + i + 1
+    const span = spans.at(-1)
+    const gap = index - next
+    if (span && gap <= SHORT_GAP) {
+      for (let empty = 0; empty < gap; empty++) {
+        deltas.push(-previous)
+        previous = 0
+      }
+      span.length += gap + 1
+    } else {
+      spans.push({ offset: span ? gap : index, length: 1 })
+    }
+    deltas.push(count - previous)
+    previous = count
+    next = index + 1
+  }
+  for (const span of spans) {
+    const start = message.begin(field)
+    message.sint(1, span.offset)
+    message.uint(2, span.length)
+    message.end(start)
+  }
+  message.packedSint(field + 1, deltas)
+}
+
+// Writing is synchronous, so one scratch message serves every page.
+const scratch = new Message()

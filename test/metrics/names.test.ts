@@ -1,0 +1,47 @@
+import t from 'tap'
+import { labelName, metricName } from '../../collectors/metrics/names.ts'
+import type { ImportedType } from '../../exporter/metrics.ts'
+
+t.test('names and units are translated as OpenTelemetry and Prometheus agreed', async t => {
+  const f = (name: string, unit: string, type: ImportedType, expected: string, words = '') =>
+    t.strictSame(metricName(name, unit, type), { name: expected, unit: words }, `${name} in ${unit}`)
+  f('http.server.request.duration', 's', 'histogram', 'http_server_request_duration_seconds', 'seconds')
+  f('http.server.duration', 'ms', 'histogram', 'http_server_duration_milliseconds', 'milliseconds')
+  f('response_time_seconds', 's', 'gauge', 'response_time_seconds', 'seconds')
+  f('system.io', 'By', 'counter', 'system_io_bytes_total', 'bytes')
+  f('network.rate', 'By/s', 'gauge', 'network_rate_bytes_per_second', 'bytes_per_second')
+  f('requests', '1/s', 'gauge', 'requests_per_second', 'per_second')
+  f('speed', 'm/min', 'gauge', 'speed_meters_per_minute', 'meters_per_minute')
+  f('cpu.utilization', '1', 'gauge', 'cpu_utilization_ratio')
+  f('cpu_usage_ratio', '1', 'gauge', 'cpu_usage_ratio')
+  f('items', '1', 'counter', 'items_total')
+  f('requests_total', '', 'counter', 'requests_total')
+  f('total.requests', '', 'counter', 'requests_total')
+  f('queue.length', '{message}', 'gauge', 'queue_length')
+  f('queue.rate', '{message}/s', 'gauge', 'queue_rate_per_second', 'per_second')
+  f('throughput', 'By/{request}', 'gauge', 'throughput_bytes', 'bytes')
+  f('disk', 'kBy', 'gauge', 'disk_kilobytes', 'kilobytes')
+  f('disk', 'KBy', 'gauge', 'disk_kilobytes', 'kilobytes')
+  f('disk', 'TiBy', 'gauge', 'disk_tebibytes', 'tebibytes')
+  f('load', '%', 'gauge', 'load_percent', 'percent')
+  f('custom', 'unit@with#special/chars', 'gauge', 'custom_unit_with_special_per_chars', 'unit_with_special_per_chars')
+  f('a..b--c__d', '', 'gauge', 'a_b_c_d')
+  f('5xx.responses', '', 'counter', '_5xx_responses_total')
+  f('recorded:rule', '', 'gauge', 'recorded:rule')
+  f('größe', 'By', 'gauge', 'gr_e_bytes', 'bytes')
+  f('@#$%', 'By', 'gauge', '')
+  f('', 's', 'gauge', '')
+})
+
+t.test('attribute keys become label names that nothing can be forged with', async t => {
+  const f = (key: string, expected: string) => t.equal(labelName(key), expected, JSON.stringify(key))
+  f('http.method', 'http_method')
+  f('a-b', 'a_b')
+  f('1x', 'key_1x')
+  f('_x', 'key_x')
+  f('__name__', 'key_name_')
+  f('__proto__', 'key_proto_')
+  f('a..b', 'a_b')
+  f('é', 'key_')
+  f('a"} 1\nevil{x="', 'a_1_evil_x_')
+})
