@@ -17,6 +17,8 @@ import type { Options } from './parts.ts'
 import { banner } from './sidecar/banner.ts'
 import { status } from './sidecar/status.ts'
 import { applicationEnvironment, serviceName } from './supervise/environment.ts'
+import { gone } from './supervise/gone.ts'
+import { orphansWarning } from './supervise/init.ts'
 import { stopRequested } from './supervise/stop.ts'
 import { supervise, uncaughtExceptions } from './supervise.ts'
 import { ownVersion } from './version.ts'
@@ -57,11 +59,13 @@ export async function ride(options: Options, command?: readonly string[]): Promi
   const { app, doors, metrics } = sidecar
   const uncaught = metrics.counter(uncaughtExceptions)
   const ended = new AbortController()
+  const orphans = command && orphansWarning(process.pid)
   const announce = async (diverted?: string): Promise<void> => {
     await firstLook(sidecar, ended.signal)
     const findings = [
       ...sidecar.findings(),
       ...(diverted ? [{ part: 'otlp', level: 'warning' as const, text: diverted }] : []),
+      ...(orphans ? [{ part: 'process', level: 'warning' as const, text: orphans }] : []),
     ]
     const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
     const application = {
@@ -79,7 +83,8 @@ export async function ride(options: Options, command?: readonly string[]): Promi
       log.error('error in the sidecar, which goes on', { error })
     })
     void announce()
-    log.info('stopping', { signal: await stop })
+    const lonely = alone(app, options.app.exit_after_gone, ended.signal)
+    log.info('stopping', { because: await Promise.race([stop, lonely]) })
     ended.abort()
     return 0
   }
@@ -95,6 +100,12 @@ export async function ride(options: Options, command?: readonly string[]): Promi
   })
   ended.abort()
   return code
+}
+
+/** Resolves with what to say when the application has gone for good, if that is to be the end of the sidecar. */
+async function alone(app: Application, afterMs: number, ended: AbortSignal): Promise<string> {
+  if (afterMs > 0 && (await gone(app, afterMs, clock, ended))) return 'the application has gone'
+  return await new Promise(() => {})
 }
 
 /** Waits until the application's process is known and no part has yet to find out what to say, but not for long. */
