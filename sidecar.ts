@@ -10,8 +10,9 @@ import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
 import { Metrics, Scrape } from './exporter/metrics.ts'
-import { shownUrl, web } from './exporter/web.ts'
+import { shownUrl, WEB_CONNECTIONS, web } from './exporter/web.ts'
 import { clock } from './host/clock.ts'
+import { type Connections, connectionsWithin, openFilesLimit } from './host/descriptors.ts'
 import { Logfmt, stderr } from './host/log.ts'
 import type { Options } from './parts.ts'
 import { banner } from './sidecar/banner.ts'
@@ -55,6 +56,8 @@ const FIRST_LOOK_MS = 2000
 export async function ride(options: Options, command?: readonly string[]): Promise<number> {
   const write = stderr()
   const log = new Logfmt(options.log.level, clock, write)
+  // Before all else: process 1 is not ended by a signal that it does not handle, so one that comes early would be lost.
+  const stop = command ? undefined : stopRequested()
   await using sidecar = await startSidecar(options, { proc: '/proc', clock, log }, command)
   const { app, doors, metrics } = sidecar
   const uncaught = metrics.counter(uncaughtExceptions)
@@ -77,7 +80,6 @@ export async function ride(options: Options, command?: readonly string[]): Promi
     write(`${banner({ ...about, application }, isatty(2)).join('\n')}\n`)
   }
   if (!command) {
-    const stop = stopRequested()
     process.on('uncaughtException', error => {
       uncaught.inc()
       log.error('error in the sidecar, which goes on', { error })
@@ -136,6 +138,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
   const host: Host = { ...world, metrics, app }
   await using opened = new AsyncDisposableStack()
   const parts: Part[] = []
+  const held = connections(options, world)
   const add = <R extends Running>(name: string, running: R): R => {
     opened.use(running)
     parts.push({ name, running })
@@ -155,7 +158,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
   const records = options.logs.enabled ? [add('logs', logs.start(options.logs, host))] : []
   const intake = add(
     'otlp',
-    await otlp.start(options.otlp, host, { spans: [requests], metrics: points, logs: records }),
+    await otlp.start(withConnections(options.otlp, held), host, { spans: [requests], metrics: points, logs: records }),
   )
 
   const scrape = new Scrape(
@@ -166,6 +169,7 @@ export async function startSidecar(options: Options, world: World, command?: rea
   const findings = parts.map(({ name, running }) => ({ name, findings: () => running.findings?.() ?? [] }))
   const door = opened.use(
     await web.start(options.web, {
+      connections: held.web,
       scrape: (accept, signal) => scrape.scrape(accept, signal),
       status: async () => {
         await scrape.gather(AbortSignal.timeout(STATUS_MS))
@@ -198,6 +202,26 @@ export async function startSidecar(options: Options, world: World, command?: rea
       await Promise.race([stack.disposeAsync(), late])
       clearTimeout(timer)
     },
+  }
+}
+
+/** What the doors may hold; where that is less than they want for lack of descriptors, the operator is told. */
+function connections({ otlp }: Options, { proc, log }: World): Connections {
+  const wanted = { web: WEB_CONNECTIONS, http: otlp.http.max_connections, grpc: otlp.grpc.max_connections }
+  const files = openFilesLimit(proc)
+  const held = connectionsWithin(files, wanted)
+  if (held !== wanted) {
+    const doors = `${held.web} connections of the web door, ${held.http} of OTLP/HTTP and ${held.grpc} of OTLP/gRPC`
+    log.warn(`may open only ${files} files, so holds no more than ${doors}; raise it with ulimit -n or LimitNOFILE=`)
+  }
+  return held
+}
+
+function withConnections(otlp: Options['otlp'], { http, grpc }: Connections): Options['otlp'] {
+  return {
+    ...otlp,
+    http: { ...otlp.http, max_connections: http },
+    grpc: { ...otlp.grpc, max_connections: grpc },
   }
 }
 

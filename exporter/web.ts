@@ -4,7 +4,7 @@
 import { duration, list, listen, section, text, type Values } from '../options/kinds.ts'
 import type { Exposition, Metrics } from './metrics.ts'
 import { refusedRequests } from './web/refusals.ts'
-import { serve } from './web/server.ts'
+import { LIMITS, serve } from './web/server.ts'
 import type { Status } from './web/status.ts'
 
 export { type LedgerRow, type Part, type Status, shownUrl } from './web/status.ts'
@@ -40,6 +40,8 @@ export interface Deps {
   ready(): { readonly ready: boolean; readonly why?: string }
   /** Takes the configuration anew; a rejection's message says what is wrong with it. */
   reload?(): Promise<void>
+  /** Connections at one time; further ones are closed at once. */
+  readonly connections?: number
   readonly log: Log
   readonly clock: Clock
   readonly metrics: Metrics
@@ -55,6 +57,9 @@ export interface Clock {
   monotonic(): number
   sleep(ms: number, signal: AbortSignal): Promise<void>
 }
+
+/** Connections that the web door holds where nothing limits it further. */
+export const WEB_CONNECTIONS = LIMITS.connections
 
 /** The open door. Disposing stops listening first, lets answers under way end for a moment, and is safe to call twice. */
 export interface Running extends AsyncDisposable {
