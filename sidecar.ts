@@ -2,7 +2,7 @@
 
 import { isatty } from 'node:tty'
 import type { Application, Finding, Host, Running } from './collectors/collector.ts'
-import { health, openProbeSpans } from './collectors/health.ts'
+import { health, healthUp, openProbeSpans } from './collectors/health.ts'
 import { logs } from './collectors/logs.ts'
 import { metrics as pointCollector } from './collectors/metrics.ts'
 import { otlp } from './collectors/otlp.ts'
@@ -47,7 +47,7 @@ const STATUS_MS = 1000
 /** The longest that a stop may take: in the worst case Kubernetes leaves a native sidecar 2 s (KEP-753). */
 const DRAIN_MS = 1500
 /** The banner waits this long at most for the application to be found and asked for the first time. */
-const FIRST_LOOK_MS = 2000
+const FIRST_LOOK_MS = 3000
 
 /**
  * Rides along until the application ends (with a command) or until a signal asks to stop. Resolves with the exit code;
@@ -110,13 +110,15 @@ async function alone(app: Application, afterMs: number, ended: AbortSignal): Pro
   return await new Promise(() => {})
 }
 
-/** Waits until the application's process is known and no part has yet to find out what to say, but not for long. */
-async function firstLook({ app }: Sidecar, ended: AbortSignal): Promise<void> {
+/** Waits until the application has been found and has answered a probe, but not for long. */
+async function firstLook({ app, metrics }: Sidecar, ended: AbortSignal): Promise<void> {
   const begun = clock.monotonic()
-  const known = (): boolean => app.pid !== undefined && (app.url !== undefined || app.port !== undefined)
+  const known = async (): Promise<boolean> => {
+    const health = await metrics.registry.getSingleMetric(healthUp.name)?.get()
+    return app.pid !== undefined && (health === undefined || health.values.length > 0)
+  }
   try {
-    while (!known() && clock.monotonic() - begun < FIRST_LOOK_MS) await clock.sleep(50, ended)
-    await clock.sleep(200, ended)
+    while (!(await known()) && clock.monotonic() - begun < FIRST_LOOK_MS) await clock.sleep(50, ended)
   } catch {
     // The application ended first; what is known then is said all the same.
   }

@@ -65,7 +65,7 @@ class Configured implements Running {
   }
 
   findings(): readonly Finding[] {
-    if (this.#probers.length === 0) return [{ level: 'info', text: 'health: no probe is configured (health.probes)' }]
+    if (this.#probers.length === 0) return [{ level: 'info', text: 'no probe is configured (health.probes)' }]
     return this.#probers.flatMap(prober => prober.findings())
   }
 
@@ -103,7 +103,7 @@ class Guessed implements Running {
   }
 
   #found(found: Found): void {
-    this.#around.host.log.info(told(found))
+    this.#around.host.log.info(`health: ${told(found)}`)
     this.#readiness?.stop.abort()
     if (this.#readiness) this.#around.series.forget(this.#readiness.prober.name)
     this.#readiness = undefined
@@ -114,7 +114,7 @@ class Guessed implements Running {
   }
 
   findings(): readonly Finding[] {
-    const none = 'health: nothing to ask yet; set app.url or health.probes, or wait until the application listens'
+    const none = 'nothing to ask yet; set app.url or health.probes, or wait until the application listens'
     if (!this.#liveness) return [{ level: 'info', text: none }]
     const how: Finding[] = this.#guess.found ? [{ level: 'info', text: told(this.#guess.found) }] : []
     return [...how, ...this.#liveness.findings(), ...(this.#readiness?.prober.findings() ?? [])]

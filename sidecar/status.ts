@@ -3,6 +3,7 @@
 
 import type { Application, Finding } from '../collectors/collector.ts'
 import { healthUp, probeFailures } from '../collectors/health.ts'
+import { held as heldRecords } from '../collectors/logs.ts'
 import { accepted, received, refused } from '../collectors/otlp.ts'
 import { families as processFamilies } from '../collectors/process.ts'
 import { ownMemory } from '../collectors/self.ts'
@@ -71,6 +72,11 @@ async function factsByPart(read: Read): Promise<Readonly<Record<string, Part['fa
   const failures = await read(probeFailures)
   const failuresOf = (probe: string | number | undefined): number =>
     failures.filter(each => each.labels['probe'] === probe).reduce((sum, each) => sum + each.value, 0)
+  const tables = await read(series)
+  const held = (...names: readonly string[]): NonNullable<Part['facts']> =>
+    tables
+      .filter(({ labels }) => names.includes(String(labels['family'])))
+      .map(({ value }) => ({ name: 'label sets', value }))
   const spanCount = [...(await read(calls)), ...(await read(otelCalls))].reduce((sum, each) => sum + each.value, 0)
   return {
     health: (await read(healthUp)).map(({ labels, value }) => ({
@@ -85,9 +91,11 @@ async function factsByPart(read: Read): Promise<Readonly<Record<string, Part['fa
       ...(await read(threads)).map(({ value }) => ({ name: 'threads', value })),
       ...(await read(restarts)).map(({ value }) => ({ name: 'restarts', value })),
     ],
-    spans: [
-      { name: 'spans counted', value: spanCount },
-      ...(await read(series)).map(({ value }) => ({ name: 'label sets', value })),
+    spans: [{ name: 'spans counted', value: spanCount }, ...held('traces_spanmetrics', 'traces_span_metrics')],
+    metrics: held('otlp_metrics'),
+    logs: [
+      ...(await read(heldRecords)).map(({ value }) => ({ name: 'records kept', value })),
+      ...held('app_log_records'),
     ],
     self: (await read(ownMemory)).map(({ value }) => ({ name: 'memory', value: mebibytes(value) })),
   }

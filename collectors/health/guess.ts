@@ -165,7 +165,7 @@ export class Guess implements Question {
 /** What the operator is told about a guess. */
 export function told(found: Found): string {
   const second = found.readiness ? `, readiness ${describe(found.readiness)}` : ''
-  return `health: liveness ${describe(found.liveness)}${second} (${found.how}); configure health.probes to choose`
+  return `liveness ${describe(found.liveness)}${second} (${found.how}); configure health.probes to choose`
 }
 
 function baseOf(app: Application): string | undefined {

@@ -123,7 +123,7 @@ export class Watch implements Running {
     if (this.#tree && this.#incarnation) {
       const { name, foundBy } = this.#incarnation
       const listens = port === undefined ? '' : `, listening on port ${port}`
-      findings.push({ level: 'info', text: `application: process ${pid} (${name}), found by ${foundBy}${listens}` })
+      findings.push({ level: 'info', text: `process ${pid} (${name}), found by ${foundBy}${listens}` })
       if (this.#note) findings.push({ level: 'warning', text: this.#note })
     } else if (this.#missing) findings.push({ level: 'warning', text: this.#missing })
     return [...findings, ...this.#access.findings()]

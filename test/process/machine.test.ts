@@ -70,9 +70,7 @@ t.test('an application in a pod, as a whole', async t => {
   t.equal(`${text}\n`, readFileSync(expected, 'utf8'))
   t.equal(host.app.pid, 7)
   t.equal(host.app.port, 8080)
-  t.same(running.findings?.(), [
-    { level: 'info', text: 'application: process 7 (shop) R 1), found by url, listening on port 8080' },
-  ])
+  t.same(running.findings?.(), [{ level: 'info', text: 'process 7 (shop) R 1), found by url, listening on port 8080' }])
 })
 
 t.test('descendants apart', async t => {
