@@ -99,6 +99,26 @@ t.test(
   },
 )
 
+t.test(
+  'only the web port is open to other hosts; OTLP listens on loopback alone, and nothing else does',
+  { skip },
+  async t => {
+    await using pod = await Pod.kubernetes()
+    const { pid } = await pod.join(image!.container([]))
+    const web = await pod.door(19464)
+    await until('ready', async () => (await web.get('/-/ready')).status === 200 || undefined)
+    const LISTEN = '0A'
+    const listening = ['tcp', 'tcp6'].flatMap(file =>
+      readFileSync(`/proc/${pid}/net/${file}`, 'utf8')
+        .split('\n')
+        .map(line => line.trim().split(/\s+/))
+        .filter(([, , , state]) => state === LISTEN)
+        .map(([, local = '']) => `${Number.parseInt(local.split(':')[1] ?? '', 16)} ${reach(local)}`),
+    )
+    t.same([...new Set(listening)].sort(), ['19464 all', '4317 loopback', '4318 loopback'])
+  },
+)
+
 t.test('it says what it is, in the labels that registries read', { skip }, async t => {
   const label = (name: string) => image!.config.Labels[`org.opencontainers.image.${name}`]
   t.equal(label('title'), 'Pillion')
@@ -138,3 +158,10 @@ t.test('it holds no sources, tests or tools', { skip }, async t => {
   ])
   t.notOk(readdirSync(join(image!.root, 'app/node_modules')).includes('typescript'))
 })
+
+/** An address as proc_pid_net(5) has it: hexadecimal, in the machine's own byte order (here the little-endian one). */
+function reach(local: string): string {
+  const [address = ''] = local.split(':')
+  if (/^0+$/.test(address)) return 'all'
+  return ['0100007F', '00000000000000000000000001000000'].includes(address) ? 'loopback' : address
+}
