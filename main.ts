@@ -37,12 +37,18 @@ async function main(args: readonly string[]): Promise<number> {
       const catalogue = await import('./verbs/metrics.ts')
       return print(line.json ? catalogue.metricsJson(parts) : catalogue.metricsMarkdown(parts))
     }
+    case 'dashboards':
+      return write(async () =>
+        (await import('./dashboards/print.ts')).printDashboards({ out: line.switches.get('out')?.at(-1) }),
+      )
+    case 'rules':
+      return write(async () => (await import('./dashboards/print.ts')).printRules(ruleOptions(line)))
   }
   const reading = await configuration(line)
   if (!reading.ok) return refuse(reading.problems)
   // Not through process.stderr, which would make a pipe non-blocking that the application of `run` is going to inherit.
-  const write = (await import('./host/log.ts')).stderr()
-  for (const warning of reading.warnings) write(`pillion: warning: ${warning}\n`)
+  const warn = (await import('./host/log.ts')).stderr()
+  for (const warning of reading.warnings) warn(`pillion: warning: ${warning}\n`)
   switch (line.command) {
     case 'check':
       return print('the configuration is right\n')
@@ -98,6 +104,25 @@ async function configFile(line: CommandLine): Promise<ConfigFile | undefined | {
 function refuse(problems: readonly Problem[]): number {
   process.stderr.write(problems.map(({ text }) => `${text}\n`).join(''))
   return problems.some(({ from }) => from === 'flag') ? EXIT.usage : EXIT.configuration
+}
+
+function ruleOptions({ switches }: CommandLine): { slo?: readonly string[]; runbooks?: string; grafana?: string } {
+  const [slo, runbooks, grafana] = [
+    switches.get('slo'),
+    switches.get('runbooks')?.at(-1),
+    switches.get('grafana')?.at(-1),
+  ]
+  return { ...(slo && { slo }), ...(runbooks && { runbooks }), ...(grafana && { grafana }) }
+}
+
+/** Prints what is made, or says why it cannot be: an objective that cannot be read, a folder that cannot be written. */
+async function write(make: () => Promise<string>): Promise<number> {
+  try {
+    return print(await make())
+  } catch (error) {
+    process.stderr.write(`pillion: ${error instanceof Error ? error.message : error}\n`)
+    return error instanceof Error && 'code' in error ? EXIT.failure : EXIT.usage
+  }
 }
 
 function print(text: string): number {

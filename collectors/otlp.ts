@@ -11,7 +11,7 @@ import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
 import { open, tryOpen, twin } from './otlp/listen.ts'
 import type { Signal } from './otlp/status.ts'
 
-export { accepted, received, refused } from './otlp/ledger.ts'
+export { accepted, adjusted, inflight, received, refused, refusedConnections, requests } from './otlp/ledger.ts'
 export { valueText } from './otlp/value.ts'
 export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
 
@@ -56,10 +56,18 @@ export interface SpanView {
   readonly parentSpanId: number
   readonly nameStart: number
   readonly nameEnd: number
+  /** The W3C tracestate. */
+  readonly traceStateStart: number
+  readonly traceStateEnd: number
   /** SpanKind 0–5; other values are given as 0. */
   readonly kind: number
   /** Status code: 0 unset, 1 ok, 2 error. */
   readonly status: number
+  /** Bits 0–7 are the W3C trace flags; 0x100 says that 0x200 is known, which says that the parent is in another process. */
+  readonly flags: number
+  /** How many events and links the span has. */
+  readonly events: number
+  readonly links: number
   /** Seconds from start to end, exact to the nanosecond; 0 when the span ends before it starts. */
   readonly seconds: number
   /** End of the span in seconds since the epoch, for exemplar timestamps. */
@@ -69,6 +77,9 @@ export interface SpanView {
   readonly resourceAttributes: AttributeView
   /** Changes when the resource changes: what was computed for a resource can be kept until then. */
   readonly resourceSerial: number
+  /** The ResourceSpans message around the span: for whole resources, which may stand in it in several pieces (field 1). */
+  readonly resourceSpansStart: number
+  readonly resourceSpansEnd: number
 }
 
 /** Values of wanted attributes: type 0 = absent, 1 = string, 2 = bool, 3 = int, 4 = double, 5 = other. */

@@ -31,23 +31,23 @@ export const cpu = counter('pillion_process_cpu_seconds_total', 'CPU time of the
 export const ownMemory = gauge('pillion_process_resident_memory_bytes', 'Resident memory size in bytes.')
 
 /** What the chosen default metrics of prom-client yield, declared for the catalogue in prom-client's own words. */
-const borrowed = [
-  gauge('pillion_process_start_time_seconds', 'Start time of the process since unix epoch in seconds.'),
-  ownMemory,
-  gauge('pillion_process_virtual_memory_bytes', 'Virtual memory size in bytes.'),
-  gauge('pillion_process_heap_bytes', 'Process heap size in bytes.'),
-  gauge('pillion_process_open_fds', 'Number of open file descriptors.'),
-  gauge('pillion_process_max_fds', 'Maximum number of open file descriptors.'),
-  gauge('pillion_nodejs_heap_size_total_bytes', 'Process heap size from Node.js in bytes.'),
-  gauge('pillion_nodejs_heap_size_used_bytes', 'Process heap size used from Node.js in bytes.'),
-  gauge('pillion_nodejs_external_memory_bytes', 'Node.js external memory size in bytes.'),
-  histogram(
+export const borrowed = {
+  startTime: gauge('pillion_process_start_time_seconds', 'Start time of the process since unix epoch in seconds.'),
+  residentMemory: ownMemory,
+  virtualMemory: gauge('pillion_process_virtual_memory_bytes', 'Virtual memory size in bytes.'),
+  heap: gauge('pillion_process_heap_bytes', 'Process heap size in bytes.'),
+  openFds: gauge('pillion_process_open_fds', 'Number of open file descriptors.'),
+  maxFds: gauge('pillion_process_max_fds', 'Maximum number of open file descriptors.'),
+  heapTotal: gauge('pillion_nodejs_heap_size_total_bytes', 'Process heap size from Node.js in bytes.'),
+  heapUsed: gauge('pillion_nodejs_heap_size_used_bytes', 'Process heap size used from Node.js in bytes.'),
+  externalMemory: gauge('pillion_nodejs_external_memory_bytes', 'Node.js external memory size in bytes.'),
+  gcDuration: histogram(
     'pillion_nodejs_gc_duration_seconds',
     'Garbage collection duration by kind, one of major, minor, incremental or weakcb.',
     ['kind'],
     [0.001, 0.01, 0.1, 1, 2, 5],
   ),
-] as const
+} as const
 
 const SAMPLE_MS = 500
 
@@ -64,7 +64,7 @@ export const self: Omit<Collector<SelfOptions>, 'start'> & {
 } = {
   name: 'self',
   about: 'The sidecar itself: version, CPU, memory, event loop.',
-  families: [buildInfo, loopDelay, cpu, ...borrowed],
+  families: [buildInfo, loopDelay, cpu, ...Object.values(borrowed)],
   options,
   start(_options, { metrics, clock }, { version }) {
     metrics.gauge(buildInfo).set({ version, node: process.version }, 1)

@@ -7,6 +7,7 @@ import { refusedRequests } from './web/refusals.ts'
 import { LIMITS, serve } from './web/server.ts'
 import type { Status } from './web/status.ts'
 
+export { refusedRequests } from './web/refusals.ts'
 export { type LedgerRow, type Part, type Status, shownUrl } from './web/status.ts'
 
 const options = section('The web door: /metrics, /-/healthy, /-/ready, the page and /api/status.', {

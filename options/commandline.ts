@@ -13,6 +13,11 @@ export const COMMANDS = {
   'print-config': ['[options]', 'print the options in effect as YAML, and where each comes from; secrets are left out'],
   schema: ['', 'print the JSON Schema of pillion.yaml'],
   metrics: ['[--json]', 'print the catalogue of metrics'],
+  dashboards: ['[--out DIR]', 'list the Grafana dashboards, or write them into a folder for import'],
+  rules: [
+    '[--slo SLO]…',
+    'print Prometheus rules, with burn rates for each SLO (availability=99.9, latency=300ms:99); --runbooks URL and --grafana URL say where alerts point to',
+  ],
   healthcheck: ['[options]', 'ask the sidecar that runs with these options whether it is ready; 0 is yes, 1 is no'],
   version: ['[--json]', 'print the version'],
   help: ['', 'print this'],
@@ -20,12 +25,24 @@ export const COMMANDS = {
 
 export type Command = keyof typeof COMMANDS
 
+/** Switches with a value that only one command takes, and what the value is. */
+const SWITCHES = {
+  out: ['dashboards', 'a folder'],
+  slo: ['rules', 'an objective'],
+  runbooks: ['rules', 'an address'],
+  grafana: ['rules', 'an address'],
+} as const satisfies Readonly<Record<string, readonly [Command, string]>>
+
+export type Switch = keyof typeof SWITCHES
+
 export interface CommandLine {
   readonly command: Command
   readonly json: boolean
   /** --config FILE. */
   readonly config: string | undefined
   readonly flags: readonly Flag[]
+  /** Switches that belong to one command: name → values, in the order given. */
+  readonly switches: ReadonlyMap<Switch, readonly string[]>
   /** What stands after "--": the application and its arguments. */
   readonly application: readonly string[]
   readonly problems: readonly Problem[]
@@ -37,21 +54,24 @@ export function parseCommandLine(args: readonly string[], names: Names): Command
   const application = end < 0 ? [] : args.slice(end + 1)
   const line = new Line(end < 0 ? args : args.slice(0, end), names)
   line.parse()
-  const { json, config, flags, problems } = line
+  const { json, config, flags, problems, switches } = line
   const command = line.command()
   if (command !== undefined) {
     const wrong = (text: string): void => problems.add('flag', text)
     if (json && command !== 'metrics' && command !== 'version') wrong('--json: only metrics and version can print JSON')
+    for (const name of switches.keys())
+      if (SWITCHES[name][0] !== command) wrong(`--${name}: belongs to pillion ${SWITCHES[name][0]}`)
     if (command === 'run' && application.length === 0 && !line.surplus)
       wrong('run: needs a command after "--", as in: pillion run -- node server.js')
     if (command !== 'run' && end >= 0)
       wrong(`--: only run takes a command, as in: pillion run -- ${application[0] ?? 'node server.js'}`)
   }
-  return { command: command ?? '', json, config, flags, application, problems: problems.list }
+  return { command: command ?? '', json, config, flags, switches, application, problems: problems.list }
 }
 
 class Line {
   config: string | undefined
+  readonly switches = new Map<Switch, string[]>()
   json = false
   readonly flags: Flag[] = []
   readonly problems = new Problems()
@@ -107,6 +127,8 @@ class Line {
     const found = this.#names.flag(name)
     const negated = name.startsWith('no-') ? this.#names.flag(name.slice(3)) : undefined
     if (name === 'config' || name === 'config.file') this.#config(written, attached)
+    else if (Object.hasOwn(SWITCHES, name))
+      this.#switch(name as Switch, attached) // hasOwn has just said so
     else if (found) {
       const value = attached ?? (isSwitch(found.leaf) ? this.#truth() : this.#next())
       if (value !== undefined) this.flags.push({ written, ...found, value })
@@ -126,6 +148,12 @@ class Line {
     if (!value) this.problems.add('flag', `${written}: needs the name of a file`)
     else if (this.config !== undefined) this.problems.add('flag', `${written}: is given twice; there is one file`)
     else this.config = value
+  }
+
+  #switch(name: Switch, attached: string | undefined): void {
+    const value = attached ?? this.#next()
+    if (value) this.switches.set(name, [...(this.switches.get(name) ?? []), value])
+    else this.problems.add('flag', `--${name}: needs ${SWITCHES[name][1]}`)
   }
 
   /** A bare switch is true; "true" or "false" after it can be nothing but its value. */

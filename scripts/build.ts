@@ -2,7 +2,7 @@
 // node_modules. What tsc does not promise is checked: no import still ends in .ts, and the result runs.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, globSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -26,6 +26,9 @@ const main = readFileSync(MAIN, 'utf8')
 if (!main.startsWith('#!'))
   throw new Error('cannot ship dist/main.js: tsc has dropped its first line, which starts Node')
 chmodSync(MAIN, 0o755)
+
+// The program serves and writes the dashboards as they are committed; what generates them is not shipped.
+cpSync(join(ROOT, 'dashboards/grafana'), join(DIST, 'dashboards/grafana'), { recursive: true })
 
 const version = execFileSync(process.execPath, [MAIN, 'version'], { encoding: 'utf8' }).trim()
 const bytes = files.reduce((sum, file) => sum + readFileSync(join(DIST, file)).length, 0)

@@ -2,6 +2,7 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { generateDashboards } from '../dashboards/generate.ts'
 import { jsonSchema } from '../options/jsonschema.ts'
 import { optionsMarkdown } from '../options/markdown.ts'
 import { parts, settings } from '../parts.ts'
@@ -19,6 +20,7 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
     ['docs/pillion.schema.json', `${JSON.stringify(jsonSchema(settings), null, 2)}\n`],
     ['docs/metrics.md', metricsMarkdown(parts)],
   ])
+  for (const { path, text } of await generateDashboards()) files.set(path, text)
   const readme = between(await present('README.md'), partsTable(parts))
   if (readme !== undefined) files.set('README.md', readme)
   return files

@@ -46,6 +46,8 @@ export class SpanVisitor {
       if (tag === RESOURCE_SPANS) {
         const length = this.#length(bytes, this.#after)
         pos = this.#after + length
+        this.#view.resourceSpansStart = this.#after
+        this.#view.resourceSpansEnd = pos
         this.#resourceSpans(bytes, this.#after, pos)
       } else pos = skip(bytes, this.#after, tag)
     }
@@ -132,10 +134,15 @@ export class SpanVisitor {
     let startHigh = 0
     let endLow = 0
     let endHigh = 0
+    let events = 0
+    let links = 0
     wanted.clear()
     view.start = start
     view.end = end
     view.status = 0
+    view.flags = 0
+    view.traceStateStart = 0
+    view.traceStateEnd = 0
     for (let pos = start; pos < end; ) {
       let tag = bytes[pos++]!
       if (tag >= 128) {
@@ -159,12 +166,22 @@ export class SpanVisitor {
           case 0x12:
             view.spanId = pos
             break
+          case 0x1a:
+            view.traceStateStart = length === 0 ? 0 : pos
+            view.traceStateEnd = length === 0 ? 0 : pos + length
+            break
           case 0x22:
             parent = length === 0 ? -1 : pos
             break
           case 0x2a:
             nameStart = length === 0 ? 0 : pos
             nameEnd = length === 0 ? 0 : pos + length
+            break
+          case 0x5a:
+            events++
+            break
+          case 0x6a:
+            links++
             break
           case 0x7a:
             this.#status(bytes, pos, pos + length)
@@ -182,12 +199,17 @@ export class SpanVisitor {
       } else if (tag === 0x30) {
         kind = this.#enum(bytes, pos)
         pos = this.#after
+      } else if (tag === 0x85) {
+        view.flags = word(bytes, pos)
+        pos += 4
       } else pos = skip(bytes, pos, tag)
     }
     view.nameStart = nameStart
     view.nameEnd = nameEnd
     view.parentSpanId = parent >= 0 && zero(bytes, parent) ? -1 : parent
     view.kind = kind > 5 ? 0 : kind
+    view.events = events
+    view.links = links
     view.endSeconds = (endHigh * 0x100000000 + endLow) / 1e9
     // The difference of the halves is exact where the times themselves, as doubles, would be 256 ns apart.
     const nanoseconds = (endHigh - startHigh) * 0x100000000 + (endLow - startLow)
@@ -219,6 +241,25 @@ export class SpanVisitor {
     let type = ABSENT
     let valueStart = 0
     let valueEnd = 0
+    // Fast path: a short key, then a short text, as every SDK writes them.
+    const keyEnd = start + 2 + bytes[start + 1]!
+    const text = keyEnd + 4
+    if (
+      bytes[start] === 0x0a &&
+      bytes[start + 1]! < 128 &&
+      bytes[keyEnd] === 0x12 &&
+      bytes[keyEnd + 2] === 0x0a &&
+      bytes[keyEnd + 3]! < 126 &&
+      bytes[keyEnd + 1] === bytes[keyEnd + 3]! + 2 &&
+      text + bytes[keyEnd + 3]! === end
+    ) {
+      slot = wanted.find(bytes, start + 2, keyEnd)
+      if (slot < 0 || wanted.type[slot] !== ABSENT) return
+      wanted.type[slot] = STRING
+      wanted.start[slot] = text === end ? 0 : text
+      wanted.end[slot] = text === end ? 0 : end
+      return
+    }
     while (pos < end) {
       const tag = this.#length(bytes, pos)
       if (tag !== 0x0a && tag !== 0x12) {
@@ -341,6 +382,13 @@ class View implements SpanView {
   nameEnd = 0
   kind = 0
   status = 0
+  flags = 0
+  traceStateStart = 0
+  traceStateEnd = 0
+  events = 0
+  links = 0
+  resourceSpansStart = 0
+  resourceSpansEnd = 0
   // Not whole, so that V8 keeps these as doubles from the first span on.
   seconds = 0.5
   endSeconds = 0.5

@@ -1,5 +1,5 @@
-// The span consumer behind the request metrics. For each span: find its label set by the bytes of its values, then add
-// to three columns. A span whose label set is known makes no string and no object.
+// The request metrics. For each span: find its label set by the bytes of its values, then add to the columns. A span whose
+// label set is known makes no string and no object.
 
 import {
   CounterColumn,
@@ -10,38 +10,37 @@ import {
   OVERFLOW,
   type SeriesTable,
 } from '../../exporter/metrics.ts'
-import type { Running } from '../collector.ts'
 import type { AttributeView, SpanConsumer, SpanView } from '../otlp.ts'
 import { attributeText } from './attribute.ts'
+import { labelName } from './label.ts'
+import { type Budget, Carry, observe } from './weight.ts'
 
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(kind => `SPAN_KIND_${kind}`)
 const STATUSES = ['UNSET', 'OK', 'ERROR'].map(status => `STATUS_CODE_${status}`)
 const ERROR = 2
 
-/** Sent by our health probes in User-Agent; HTTP instrumentations report it under one of these keys. */
-const PROBE_AGENT = Buffer.from('pillion-health/')
-const AGENT_KEYS = ['user_agent.original', 'http.user_agent']
-
 interface Families {
   readonly calls: CounterFamily
   readonly latency: HistogramFamily
   readonly size: CounterFamily | undefined
-  readonly excluded: CounterFamily<'reason'>
+  readonly events: CounterFamily
+  readonly links: CounterFamily
 }
 
 interface Choices {
   readonly dimensions: readonly string[]
   readonly limit: number
-  readonly probes: 'exclude' | 'include'
 }
 
-export class RequestMetrics implements SpanConsumer, Running {
+export class RequestMetrics {
   readonly wants: SpanConsumer['wants']
   readonly #table: SeriesTable
   readonly #calls: CounterColumn
   readonly #latency: HistogramColumn
   readonly #size: CounterColumn | undefined
-  readonly #excludeProbe: (() => void) | undefined
+  readonly #events: CounterColumn
+  readonly #links: CounterColumn
+  readonly #carry: Carry
   readonly #dimensions: number
   #spanAt: readonly number[] = []
   #resourceAt: readonly number[] = []
@@ -57,11 +56,11 @@ export class RequestMetrics implements SpanConsumer, Running {
   #serviceHeld = false
   #resource = -1
 
-  constructor(choices: Choices, metrics: Metrics, families: Families) {
+  constructor(choices: Choices, metrics: Metrics, families: Families, budget: Budget) {
     const labels = [...families.calls.labels]
     for (const key of choices.dimensions) labels.push(labelName(key, labels))
     this.wants = {
-      span: [...choices.dimensions, ...(choices.probes === 'exclude' ? AGENT_KEYS : [])],
+      span: choices.dimensions,
       resource: ['service.name', ...choices.dimensions],
     }
     this.#dimensions = choices.dimensions.length
@@ -74,9 +73,10 @@ export class RequestMetrics implements SpanConsumer, Running {
       this.#size = new CounterColumn(this.#table, families.size, { shows: slot => this.#latency.count(slot) > 0 })
       metrics.add(this.#size)
     }
-    const excluded = metrics.counter(families.excluded)
-    excluded.inc({ reason: 'probe' }, 0)
-    this.#excludeProbe = choices.probes === 'exclude' ? () => excluded.inc({ reason: 'probe' }) : undefined
+    // On the same table, events and links cost no further look-up and divide by calls label set by label set.
+    this.#events = seldom(metrics, this.#table, families.events)
+    this.#links = seldom(metrics, this.#table, families.links)
+    this.#carry = new Carry(this.#table, budget)
 
     const symbols = this.#table.symbols
     this.#kinds = KINDS.map(kind => symbols.text(kind))
@@ -96,20 +96,18 @@ export class RequestMetrics implements SpanConsumer, Running {
     this.#resource = -1
   }
 
-  span(view: SpanView): void {
-    if (this.#excludeProbe && this.#byProbe(view)) {
-      this.#excludeProbe()
-      return
-    }
+  /** Counts a span as `weight` spans. */
+  span(view: SpanView, weight: number): void {
     const slot = this.#slot(view)
-    this.#calls.add(slot, 1)
+    const times = this.#carry.times(slot, weight)
+    this.#calls.add(slot, times)
     this.#calls.exemplar(slot, 1, view.endSeconds, view.bytes, view.traceId, view.spanId)
-    const bucket = this.#latency.observe(slot, view.seconds)
+    const bucket = observe(this.#latency, slot, view.seconds, times)
     this.#latency.exemplar(bucket, view.seconds, view.endSeconds, view.bytes, view.traceId, view.spanId)
-    this.#size?.add(slot, view.end - view.start)
+    this.#size?.add(slot, (view.end - view.start) * times)
+    if (view.events > 0) this.#events.add(slot, view.events * times)
+    if (view.links > 0) this.#links.add(slot, view.links * times)
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
 
   #slot(view: SpanView): number {
     if (view.resourceSerial !== this.#resource) this.#enterResource(view)
@@ -171,21 +169,11 @@ export class RequestMetrics implements SpanConsumer, Running {
     this.#unheld = true
     return OVERFLOW
   }
-
-  #byProbe(view: SpanView): boolean {
-    const { type, start, end } = view.spanAttributes
-    for (let i = this.#dimensions; i < this.#spanAt.length; i++) {
-      const at = this.#spanAt[i]!
-      if (type[at] !== 1 || end[at]! - start[at]! < PROBE_AGENT.length) continue
-      if (view.bytes.compare(PROBE_AGENT, 0, PROBE_AGENT.length, start[at]!, start[at]! + PROBE_AGENT.length) === 0)
-        return true
-    }
-    return false
-  }
 }
 
-/** An attribute key as a label name: other characters become "_"; a name that is taken gets a prefix. */
-function labelName(key: string, taken: readonly string[]): string {
-  const plain = key.replace(/[^a-zA-Z0-9_]/g, '_').replace(/^(?=\d)/, '_')
-  return taken.includes(plain) || plain === 'le' ? `attribute_${plain}` : plain
+/** A counter that is exposed for those label sets that have something to count. */
+function seldom(metrics: Metrics, table: SeriesTable, family: CounterFamily): CounterColumn {
+  const column: CounterColumn = new CounterColumn(table, family, { shows: slot => column.value(slot) > 0 })
+  metrics.add(column)
+  return column
 }

@@ -111,6 +111,30 @@ t.test('the file is the one that is named, else pillion.yaml in the working dire
   )
 })
 
+t.test('dashboards are listed, and written where they are wanted', async t => {
+  const { code, out } = await pillion(['dashboards'])
+  t.equal(code, 0)
+  t.match(out, /^pillion-overview\.json +Pillion/m)
+  t.equal((await pillion(['dashboards', '--out', 'boards'])).code, 0)
+  t.match(JSON.parse(readFileSync(join(folder, 'boards/pillion-overview.json'), 'utf8')), { schemaVersion: 42 })
+})
+
+t.test('rules are printed, with objectives if there are any', async t => {
+  const plain = await pillion(['rules'])
+  t.equal(plain.code, 0)
+  t.notMatch(plain.out, 'slo:sli_error')
+  const { out } = await pillion(['rules', '--slo', 'availability=99.9', '--runbooks', 'https://ops.example/runbooks'])
+  t.match(out, 'slo:')
+  t.match(out, 'runbook_url: https://ops.example/runbooks#')
+  const bad = await pillion(['rules', '--slo', 'fast'])
+  t.equal(bad.code, 64)
+  t.match(bad.err, /"fast".*availability=99\.9/)
+  t.match(await pillion(['check', '--slo', 'availability=99.9']), {
+    code: 64,
+    err: '--slo: belongs to pillion rules\n',
+  })
+})
+
 t.test('a variable of OpenTelemetry gives the name, and nothing secret is printed', async t => {
   const { code, out } = await pillion(['print-config', '--app.url=http://u:s3cr3t@127.0.0.1:1/?token=s3cr3t'], {
     OTEL_SERVICE_NAME: 'shop',

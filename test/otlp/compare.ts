@@ -61,11 +61,11 @@ function spansOf(request: Decoded): (Expected | undefined)[] {
   const spans: (Expected | undefined)[] = []
   for (const { resource, scopeSpans } of request.resourceSpans)
     for (const scope of scopeSpans)
-      for (const span of scope.spans) spans.push(expected(span, wantedOf(resource?.attributes ?? [], RESOURCE)))
+      for (const span of scope.spans) spans.push(expected(span, resource?.attributes ?? []))
   return spans
 }
 
-function expected(span: Decoded, resource: Record<string, string>): Expected | undefined {
+function expected(span: Decoded, resource: readonly Decoded[]): Expected | undefined {
   const traceId = Buffer.from(span.traceId).toString('hex')
   const spanId = Buffer.from(span.spanId).toString('hex')
   const parent = Buffer.from(span.parentSpanId).toString('hex')
@@ -81,10 +81,15 @@ function expected(span: Decoded, resource: Record<string, string>): Expected | u
     name: span.name,
     kind: span.kind >= 0 && span.kind <= 5 ? span.kind : 0,
     status: code >= 0 && code <= 2 ? code : 0,
+    traceState: span.traceState,
+    flags: span.flags,
+    events: span.events.length,
+    links: span.links.length,
     seconds: start === 0n || end < start ? 0 : Number(end - start) / 1e9,
     endSeconds: Number(end) / 1e9,
     attributes: wantedOf(span.attributes, KEYS),
-    resource,
+    resource: wantedOf(resource, RESOURCE),
+    resourceKeys: resource.map(each => each.key),
   }
 }
 

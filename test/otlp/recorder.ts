@@ -1,6 +1,14 @@
 // A span consumer that writes down everything it is shown, so that a test can compare it with what was sent.
 
-import type { AttributeView, ExportRequest, SpanConsumer, SpanView } from '../../collectors/otlp.ts'
+import {
+  type AttributeView,
+  type ExportRequest,
+  field,
+  LENGTH,
+  Reader,
+  type SpanConsumer,
+  type SpanView,
+} from '../../collectors/otlp.ts'
 
 export interface Recorded {
   readonly traceId: string
@@ -9,10 +17,16 @@ export interface Recorded {
   readonly name: string
   readonly kind: number
   readonly status: number
+  readonly traceState: string
+  readonly flags: number
+  readonly events: number
+  readonly links: number
   readonly seconds: number
   readonly endSeconds: number
   readonly attributes: Readonly<Record<string, string>>
   readonly resource: Readonly<Record<string, string>>
+  /** The keys of all attributes of the resource, wanted or not. */
+  readonly resourceKeys: readonly string[]
   readonly serial: number
 }
 
@@ -49,10 +63,15 @@ export class Recorder implements SpanConsumer {
       name: bytes.toString('utf8', view.nameStart, view.nameEnd),
       kind: view.kind,
       status: view.status,
+      traceState: bytes.toString('utf8', view.traceStateStart, view.traceStateEnd),
+      flags: view.flags,
+      events: view.events,
+      links: view.links,
       seconds: view.seconds,
       endSeconds: view.endSeconds,
       attributes: values(bytes, view.spanAttributes, this.wants.span, this.#positions.span),
       resource: values(bytes, view.resourceAttributes, this.wants.resource, this.#positions.resource),
+      resourceKeys: resourceKeys(view),
       serial: view.resourceSerial,
     })
   }
@@ -75,6 +94,24 @@ function values(
     else if (type > 1) found[key] = `${TYPES[type]} ${bytes.toString('hex', start, end)}`
   }
   return found
+}
+
+function resourceKeys({ bytes, resourceSpansStart, resourceSpansEnd }: SpanView): string[] {
+  const keys: string[] = []
+  const inside = (start: number, end: number, then: (start: number, end: number) => void) => {
+    const reader = new Reader().over(bytes, start, end)
+    while (reader.next()) if (reader.tag === field(1, LENGTH)) then(reader.start, reader.end)
+  }
+  inside(resourceSpansStart, resourceSpansEnd, (start, end) =>
+    inside(start, end, (start, end) => {
+      let key = ''
+      inside(start, end, (start, end) => {
+        key = bytes.toString('utf8', start, end)
+      })
+      keys.push(key)
+    }),
+  )
+  return keys
 }
 
 const TYPES = ['', 'string', 'bool', 'int', 'double', 'other']

@@ -1,20 +1,13 @@
 import t from 'tap'
-import { type SpansOptions, spans } from '../../collectors/spans.ts'
-import { Metrics, Scrape } from '../../exporter/metrics.ts'
-import { type Sent, views } from './views.ts'
+import type { SpansOptions } from '../../collectors/spans.ts'
+import { Room } from './room.ts'
+import { encoded, type Sent } from './views.ts'
 
-const DEFAULTS: SpansOptions = { dimensions: [], naming: 'tempo', limit: 2000, probes: 'exclude' }
-
-/** Feeds spans to the request metrics and answers the lines that begin with `name`. */
+/** Feeds spans to the collector and answers the lines that begin with `name`. */
 async function lines(sent: readonly Sent[], name: string, options: Partial<SpansOptions> = {}, accept?: string) {
-  const metrics = new Metrics()
-  const consumer = spans.start({ ...DEFAULTS, ...options }, { metrics })
-  views(consumer, sent)
-  const { chunks } = await new Scrape(metrics, []).scrape(accept, AbortSignal.timeout(1000))
-  return Buffer.concat(chunks)
-    .toString()
-    .split('\n')
-    .filter(line => line.startsWith(name))
+  const room = new Room(options)
+  room.send(...sent)
+  return await room.lines(name, accept)
 }
 
 const SHOP = { service: 'shop', name: 'GET /', kind: 2 }
@@ -32,7 +25,9 @@ t.test('a span counts once in calls, latency and size', async t => {
     ),
   )
   t.same(await lines(sent, 'traces_spanmetrics_latency_sum'), [`traces_spanmetrics_latency_sum{${labels}} 0.008`])
-  t.same(await lines(sent, 'traces_spanmetrics_size_total'), [`traces_spanmetrics_size_total{${labels}} 200`])
+  t.same(await lines(sent, 'traces_spanmetrics_size_total'), [
+    `traces_spanmetrics_size_total{${labels}} ${sent.reduce((sum, span) => sum + encoded(span).length, 0)}`,
+  ])
 })
 
 t.test('with the first span of an operation its errors are exposed as 0', async t => {
@@ -120,10 +115,31 @@ t.test('the newest span of each bucket is its exemplar', async t => {
 })
 
 t.test('a resource of the next request is looked at again', async t => {
-  const metrics = new Metrics()
-  const consumer = spans.start(DEFAULTS, { metrics })
-  views(consumer, [{ ...SHOP, service: 'one' }])
-  views(consumer, [{ ...SHOP, service: 'two' }])
-  const { chunks } = await new Scrape(metrics, []).scrape(undefined, AbortSignal.timeout(1000))
-  t.match(Buffer.concat(chunks).toString(), 'service="two"')
+  const room = new Room()
+  room.send({ ...SHOP, service: 'one' })
+  room.send({ ...SHOP, service: 'two' })
+  t.match((await room.lines('traces_spanmetrics_calls_total')).join(), 'service="two"')
+})
+
+t.test('events and links are counted by operation, and operations without them have no series', async t => {
+  const sent = [
+    { ...SHOP, events: 2, links: 1 },
+    { ...SHOP, events: 1 },
+    { ...SHOP, name: 'quiet' },
+  ]
+  const labels = 'service="shop",span_name="GET /",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_UNSET"'
+  t.same(await lines(sent, 'traces_spanmetrics_events_total'), [`traces_spanmetrics_events_total{${labels}} 3`])
+  t.same(await lines(sent, 'traces_spanmetrics_links_total'), [`traces_spanmetrics_links_total{${labels}} 1`])
+  const otel = await lines(sent, 'traces_span_metrics_events_total', { naming: 'otel' })
+  t.match(otel[0], /^traces_span_metrics_events_total\{service_name="shop",.*\} 3$/)
+})
+
+t.test('the buckets can be chosen, in any order', async t => {
+  const found = await lines([{ ...SHOP, seconds: 0.06 }], 'traces_spanmetrics_latency_bucket', {
+    buckets: [250, 50, 0.5, 250, 1000],
+  })
+  t.same(
+    found.map(line => /le="(.*)"\} (\d)/.exec(line)?.slice(1).join(' ')),
+    ['0.0005 0', '0.05 0', '0.25 1', '1 1', '+Inf 1'],
+  )
 })

@@ -1,6 +1,8 @@
-// Spans as the OTLP door shows them to a consumer, made by hand so that these tests need no decoder.
+// Spans as an SDK sends them: protobuf, shown to a consumer by the real visitor.
 
-import type { AttributeView, SpanConsumer } from '../../collectors/otlp.ts'
+import { SpanVisitor } from '../../collectors/otlp/visit.ts'
+import type { SpanConsumer } from '../../collectors/otlp.ts'
+import { attribute, fixed64, ld, number, varint } from '../otlp/requests.ts'
 
 export interface Sent {
   readonly service?: string
@@ -8,68 +10,75 @@ export interface Sent {
   readonly kind: number
   readonly status?: number
   readonly seconds?: number
+  /** Fills the trace id and, unless `span` is given, the span id. */
   readonly id?: number
+  readonly span?: number
+  readonly parent?: number
+  readonly traceState?: string
+  readonly flags?: number
+  readonly events?: number
+  readonly links?: number
   readonly attributes?: Readonly<Record<string, string | number>>
-  readonly resource?: Readonly<Record<string, string>>
+  readonly resource?: Readonly<Record<string, string | number>>
 }
 
-/** Shows the spans to the consumer as one request, each with a resource of its own. */
+const END = 1_750_000_000_000_000_000n
+
+/** The Span message. */
+export function encoded(span: Sent): Buffer {
+  const { id = 1, parent, traceState, flags } = span
+  return Buffer.concat([
+    ld(1, wide(16, id)),
+    ld(2, wide(8, span.span ?? id)),
+    ...(traceState === undefined ? [] : [ld(3, traceState)]),
+    ...(parent === undefined ? [] : [ld(4, wide(8, parent))]),
+    ld(5, span.name),
+    number(6, span.kind),
+    fixed64(7, END - BigInt(Math.round((span.seconds ?? 0.001) * 1e9))),
+    fixed64(8, END),
+    ...attributes(9, span.attributes),
+    ...Array.from({ length: span.events ?? 0 }, () => ld(11, ld(2, 'event'))),
+    ...Array.from({ length: span.links ?? 0 }, () => ld(13, ld(1, Buffer.alloc(16, 9)))),
+    ld(15, number(3, span.status ?? 0)),
+    ...(flags === undefined ? [] : [fixed32(16, flags)]),
+  ])
+}
+
+/** A request in which each span has a resource of its own. */
+export function request(sent: readonly Sent[]): Buffer {
+  return Buffer.concat(
+    sent.map(span => {
+      const resource = { ...span.resource, ...(span.service === undefined ? {} : { 'service.name': span.service }) }
+      return ld(1, ld(1, ...attributes(1, resource)), ld(2, ld(2, encoded(span))))
+    }),
+  )
+}
+
+/** Shows the spans to the consumer as one request. */
 export function views(consumer: SpanConsumer, sent: readonly Sent[]): void {
-  const { wants } = consumer
-  consumer.bound?.({ span: wants.span.map((_, i) => i), resource: wants.resource.map((_, i) => i) })
-  const request = { signal: 'traces', encoding: 'protobuf', bytes: Buffer.alloc(0), items: sent.length } as const
-  consumer.begin?.(request)
-  for (const [serial, span] of sent.entries()) {
-    const parts: Buffer[] = []
-    let length = 0
-    const put = (bytes: Buffer): [number, number] => {
-      parts.push(bytes)
-      length += bytes.length
-      return [length - bytes.length, length]
-    }
-    const view = (
-      wanted: readonly string[],
-      values: Readonly<Record<string, string | number | undefined>>,
-    ): AttributeView => {
-      const found = wanted.map(key => values[key])
-      const places = found.map(value => (value === undefined ? [0, 0] : put(encoded(value))))
-      return {
-        type: Uint8Array.from(found, value => (value === undefined ? 0 : typeof value === 'string' ? 1 : 3)),
-        start: Uint32Array.from(places, ([start]) => start!),
-        end: Uint32Array.from(places, ([, end]) => end!),
-      }
-    }
-    const ids = put(Buffer.alloc(24, span.id ?? 1))
-    const name = put(Buffer.from(span.name))
-    const spanAttributes = view(wants.span, span.attributes ?? {})
-    const resourceAttributes = view(wants.resource, { ...span.resource, 'service.name': span.service })
-    consumer.span({
-      bytes: Buffer.concat(parts),
-      start: 0,
-      end: 100,
-      traceId: ids[0],
-      spanId: ids[0] + 16,
-      parentSpanId: -1,
-      nameStart: name[0],
-      nameEnd: name[1],
-      kind: span.kind,
-      status: span.status ?? 0,
-      seconds: span.seconds ?? 0.001,
-      endSeconds: 1_750_000_000,
-      spanAttributes,
-      resourceAttributes,
-      resourceSerial: serial,
-    })
-  }
-  consumer.end?.(request)
+  show(consumer, request(sent), sent.length)
 }
 
-/** A text as its bytes; a whole number as an AnyValue message (int_value = 3). */
-function encoded(value: string | number): Buffer {
-  if (typeof value === 'string') return Buffer.from(value)
-  const bytes = [0x18]
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    bytes.push(rest > 127 ? (rest & 127) | 128 : rest)
-    if (rest <= 127) return Buffer.from(bytes)
-  }
+export function show(consumer: SpanConsumer, bytes: Buffer, items: number): void {
+  new SpanVisitor([consumer]).visit({ signal: 'traces', encoding: 'protobuf', bytes, items }, bytes)
+}
+
+/** An id whose bytes all have the same value; larger numbers stand in the last four bytes. */
+function wide(bytes: number, value: number): Buffer {
+  if (value < 256) return Buffer.alloc(bytes, value)
+  const id = Buffer.alloc(bytes, 0xff)
+  id.writeUInt32BE(value, bytes - 4)
+  return id
+}
+
+function attributes(field: number, values: Readonly<Record<string, string | number>> = {}): Buffer[] {
+  return Object.entries(values).map(([key, value]) =>
+    typeof value === 'string' ? attribute(field, key, value) : ld(field, ld(1, key), ld(2, number(3, value))),
+  )
+}
+
+function fixed32(field: number, value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return Buffer.concat([varint(field * 8 + 5), bytes])
 }

@@ -1,0 +1,105 @@
+// The one consumer that the OTLP door sees: leaves out the spans of our own probes, finds how many spans each one stands
+// for, and hands it on to the request metrics and the service graph.
+
+import type { Clock, Running } from '../collector.ts'
+import type { ExportRequest, SpanConsumer, SpanView } from '../otlp.ts'
+import type { ServiceGraph } from './graph.ts'
+import type { ProbeSpans } from './probe.ts'
+import type { RequestMetrics } from './requests.ts'
+import type { Targets } from './targets.ts'
+import { adjustedCount } from './trace-state.ts'
+import type { Budget } from './weight.ts'
+
+export interface Parts {
+  readonly requests: RequestMetrics
+  readonly graph: ServiceGraph | undefined
+  readonly targets: Targets
+  /** Undefined to count the spans of probes like any others. */
+  readonly probes: ProbeSpans | undefined
+  /** Called for each span that is left out. */
+  readonly excluded: () => void
+  /** Undefined to count each span once. */
+  readonly weights: { readonly budget: Budget; readonly exceeded: (spans: number) => void } | undefined
+}
+
+export class SpanIntake implements SpanConsumer, Running {
+  readonly wants: SpanConsumer['wants']
+  readonly #requests: RequestMetrics
+  readonly #graph: ServiceGraph | undefined
+  readonly #targets: Targets
+  readonly #probes: ProbeSpans | undefined
+  readonly #excluded: () => void
+  readonly #weights: Parts['weights']
+  readonly #clock: Clock
+
+  constructor(parts: Parts, clock: Clock) {
+    this.#requests = parts.requests
+    this.#graph = parts.graph
+    this.#targets = parts.targets
+    this.#probes = parts.probes
+    this.#excluded = parts.excluded
+    this.#weights = parts.weights
+    this.#clock = clock
+    const wants = this.#attributeReaders().map(part => part.wants)
+    this.wants = {
+      span: [...new Set(wants.flatMap(each => each.span))],
+      resource: [...new Set(wants.flatMap(each => each.resource))],
+    }
+  }
+
+  bound({ span, resource }: { readonly span: readonly number[]; readonly resource: readonly number[] }): void {
+    for (const part of this.#attributeReaders())
+      part.bound({
+        span: part.wants.span.map(key => span[this.wants.span.indexOf(key)]!),
+        resource: part.wants.resource.map(key => resource[this.wants.resource.indexOf(key)]!),
+      })
+  }
+
+  begin(_request: ExportRequest): void {
+    const now = this.#clock.monotonic()
+    this.#weights?.budget.refill()
+    this.#requests.begin()
+    this.#graph?.begin(now)
+    this.#targets.begin(now)
+  }
+
+  span(view: SpanView): void {
+    this.#targets.span(view)
+    if (this.#probes?.has(view)) {
+      this.#excluded()
+      return
+    }
+    let weight = 1
+    if (this.#weights && view.traceStateEnd > 0)
+      weight = adjustedCount(view.bytes, view.traceStateStart, view.traceStateEnd)
+    this.#requests.span(view, weight)
+    this.#graph?.span(view, weight)
+  }
+
+  end(): void {
+    this.#publish()
+  }
+
+  /** Halves of requests are given up, and silent resources forgotten, even if no spans come in any more. */
+  collect(): void {
+    const now = this.#clock.monotonic()
+    this.#weights?.budget.refill()
+    this.#graph?.expire(now)
+    this.#targets.expire(now)
+    this.#publish()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #publish(): void {
+    this.#graph?.publish()
+    this.#targets.publish()
+    if (!this.#weights || this.#weights.budget.exceeded === 0) return
+    this.#weights.exceeded(this.#weights.budget.exceeded)
+    this.#weights.budget.exceeded = 0
+  }
+
+  #attributeReaders(): (ProbeSpans | RequestMetrics | ServiceGraph)[] {
+    return [this.#requests, this.#graph, this.#probes].filter(part => part !== undefined)
+  }
+}

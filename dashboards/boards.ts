@@ -1,0 +1,11 @@
+// The set of dashboards, in the order in which a person reads them.
+
+import { application } from './application.ts'
+import type { Board } from './board.ts'
+import { healthBoard } from './health.ts'
+import { overview } from './overview.ts'
+import { processBoard } from './process.ts'
+import { requestsBoard } from './requests.ts'
+import { sidecar } from './sidecar.ts'
+
+export const BOARDS: readonly Board[] = [overview, application, requestsBoard, processBoard, healthBoard, sidecar]
