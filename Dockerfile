@@ -39,6 +39,7 @@ COPY LICENSE package.json ./
 COPY --from=packages /packages/node_modules node_modules
 COPY --from=packages /sbom.cdx.json ./
 COPY --from=build /build/dist dist
+COPY dashboards/grafana dashboards/grafana
 # Distroless keeps its Node in /nodejs/bin, outside the PATH.
 ENV PATH=/nodejs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     NODE_ENV=production \

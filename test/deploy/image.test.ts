@@ -148,9 +148,17 @@ t.test('its bill of materials lists the packages that are in it, and no other', 
   )
 })
 
+t.test('it prints the dashboards, which come with it', { skip }, async t => {
+  await using pod = await Pod.kubernetes()
+  const { code, output } = await pod.run(image!.container(['dashboards']))
+  t.equal(code, 0, output)
+  t.match(output, /pillion-overview/)
+})
+
 t.test('it holds no sources, tests or tools', { skip }, async t => {
   t.same(readdirSync(join(image!.root, 'app')).sort(), [
     'LICENSE',
+    'dashboards',
     'dist',
     'node_modules',
     'package.json',
