@@ -20,6 +20,8 @@ FROM ${BUILD_IMAGE} AS packages
 WORKDIR /packages
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --ignore-scripts --workspaces=false
+# The bill of materials tells what is in the image, so of the manifest only what is in it may stay.
+RUN npm pkg delete devDependencies workspaces && npm sbom --sbom-format=cyclonedx > /sbom.cdx.json
 
 FROM ${BASE_IMAGE}
 ARG VERSION=unknown
@@ -35,7 +37,9 @@ WORKDIR /app
 # Everything belongs to root, so that the program cannot change itself.
 COPY LICENSE package.json ./
 COPY --from=packages /packages/node_modules node_modules
+COPY --from=packages /sbom.cdx.json ./
 COPY --from=build /build/dist dist
+COPY dashboards/grafana dashboards/grafana
 # Distroless keeps its Node in /nodejs/bin, outside the PATH.
 ENV PATH=/nodejs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     NODE_ENV=production \

@@ -10,8 +10,9 @@ import { process as processCollector } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
 import { Metrics, Scrape } from './exporter/metrics.ts'
-import { shownCommand, shownUrl, web } from './exporter/web.ts'
+import { shownCommand, shownUrl, WEB_CONNECTIONS, web } from './exporter/web.ts'
 import { clock } from './host/clock.ts'
+import { type Connections, connectionsWithin, openFilesLimit } from './host/descriptors.ts'
 import { Logfmt, stderr } from './host/log.ts'
 import type { Reading } from './options/read.ts'
 import type { Options } from './parts.ts'
@@ -20,6 +21,8 @@ import { Reload } from './sidecar/reload.ts'
 import { status } from './sidecar/status.ts'
 import { watchFile } from './sidecar/watch.ts'
 import { applicationEnvironment, serviceName } from './supervise/environment.ts'
+import { gone } from './supervise/gone.ts'
+import { orphansWarning } from './supervise/init.ts'
 import { stopRequested } from './supervise/stop.ts'
 import { supervise, uncaughtExceptions } from './supervise.ts'
 import { ownVersion } from './version.ts'
@@ -68,6 +71,8 @@ const FIRST_LOOK_MS = 3000
 export async function ride(options: Options, command?: readonly string[], source?: Source): Promise<number> {
   const write = stderr()
   const log = new Logfmt(options.log.level, clock, write)
+  // Before all else: process 1 is not ended by a signal that it does not handle, so one that comes early would be lost.
+  const stop = command ? undefined : stopRequested()
   let reload = (): void => {}
   // Attached, it is ours, and must not end us while we start; with a command it becomes the application's.
   if (!command) process.on('SIGHUP', () => reload())
@@ -85,11 +90,13 @@ export async function ride(options: Options, command?: readonly string[], source
   const { app, doors, metrics } = sidecar
   const uncaught = metrics.counter(uncaughtExceptions)
   const ended = new AbortController()
+  const orphans = command && orphansWarning(process.pid)
   const announce = async (diverted?: string): Promise<void> => {
     await firstLook(sidecar, ended.signal)
     const findings = [
       ...sidecar.findings(),
       ...(diverted ? [{ part: 'otlp', level: 'warning' as const, text: diverted }] : []),
+      ...(orphans ? [{ part: 'process', level: 'warning' as const, text: orphans }] : []),
     ]
     const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
     const application = {
@@ -101,13 +108,13 @@ export async function ride(options: Options, command?: readonly string[], source
     write(`${banner({ ...about, application }, isatty(2)).join('\n')}\n`)
   }
   if (!command) {
-    const stop = stopRequested()
     process.on('uncaughtException', error => {
       uncaught.inc()
       log.error('error in the sidecar, which goes on', { error })
     })
     void announce()
-    log.info('stopping', { signal: await stop })
+    const lonely = alone(app, options.app.exit_after_gone, ended.signal)
+    log.info('stopping', { because: await Promise.race([stop, lonely]) })
     ended.abort()
     return 0
   }
@@ -123,6 +130,12 @@ export async function ride(options: Options, command?: readonly string[], source
   })
   ended.abort()
   return code
+}
+
+/** Resolves with what to say when the application has gone for good, if that is to be the end of the sidecar. */
+async function alone(app: Application, afterMs: number, ended: AbortSignal): Promise<string> {
+  if (afterMs > 0 && (await gone(app, afterMs, clock, ended))) return 'the application has gone'
+  return await new Promise(() => {})
 }
 
 /** Waits until the application has been found and has answered a probe, but not for long. */
@@ -160,6 +173,7 @@ export async function startSidecar(
   const host: Host = { ...world, metrics, app }
   await using opened = new AsyncDisposableStack()
   const parts: Part[] = []
+  const held = connections(options, world)
   const add = <R extends Running>(name: string, running: R): R => {
     opened.use(running)
     parts.push({ name, running })
@@ -179,7 +193,7 @@ export async function startSidecar(
   const records = options.logs.enabled ? [add('logs', logs.start(options.logs, host))] : []
   const intake = add(
     'otlp',
-    await otlp.start(options.otlp, host, { spans: [requests], metrics: points, logs: records }),
+    await otlp.start(withConnections(options.otlp, held), host, { spans: [requests], metrics: points, logs: records }),
   )
 
   const scrape = new Scrape(
@@ -202,6 +216,7 @@ export async function startSidecar(
   ]
   const door = opened.use(
     await web.start(options.web, {
+      connections: held.web,
       scrape: (accept, signal) => scrape.scrape(accept, signal),
       status: async () => {
         await scrape.gather(AbortSignal.timeout(STATUS_MS))
@@ -243,6 +258,26 @@ export async function startSidecar(
       await Promise.race([stack.disposeAsync(), late])
       clearTimeout(timer)
     },
+  }
+}
+
+/** What the doors may hold; where that is less than they want for lack of descriptors, the operator is told. */
+function connections({ otlp }: Options, { proc, log }: World): Connections {
+  const wanted = { web: WEB_CONNECTIONS, http: otlp.http.max_connections, grpc: otlp.grpc.max_connections }
+  const files = openFilesLimit(proc)
+  const held = connectionsWithin(files, wanted)
+  if (held !== wanted) {
+    const doors = `${held.web} connections of the web door, ${held.http} of OTLP/HTTP and ${held.grpc} of OTLP/gRPC`
+    log.warn(`may open only ${files} files, so holds no more than ${doors}; raise it with ulimit -n or LimitNOFILE=`)
+  }
+  return held
+}
+
+function withConnections(otlp: Options['otlp'], { http, grpc }: Connections): Options['otlp'] {
+  return {
+    ...otlp,
+    http: { ...otlp.http, max_connections: http },
+    grpc: { ...otlp.grpc, max_connections: grpc },
   }
 }
 

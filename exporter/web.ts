@@ -4,7 +4,7 @@
 import { duration, list, listen, section, text, type Values } from '../options/kinds.ts'
 import type { Exposition, Metrics } from './metrics.ts'
 import { certificateExpiry, configReloaded, refusedRequests } from './web/refusals.ts'
-import { serve } from './web/server.ts'
+import { LIMITS, serve } from './web/server.ts'
 import type { Status } from './web/status.ts'
 
 export { certificateExpiry, configReloaded, refusedRequests } from './web/refusals.ts'
@@ -48,6 +48,8 @@ export interface Deps {
   dashboards?(): Promise<readonly Dashboard[]>
   /** Takes the configuration anew; a rejection's message says what is wrong with it. */
   reload?(): Promise<void>
+  /** Connections at one time; further ones are closed at once. */
+  readonly connections?: number
   readonly log: Log
   readonly clock: Clock
   readonly metrics: Metrics
@@ -72,6 +74,9 @@ export interface Clock {
   monotonic(): number
   sleep(ms: number, signal: AbortSignal): Promise<void>
 }
+
+/** Connections that the web door holds where nothing limits it further. */
+export const WEB_CONNECTIONS = LIMITS.connections
 
 /** The open door. Disposing stops listening first, lets answers under way end for a moment, and is safe to call twice. */
 export interface Running extends AsyncDisposable {

@@ -1,6 +1,6 @@
 // The observed application: what to call it and how to find it. Every collector may need these, so they belong to none.
 
-import { integer, pattern, section, text, url } from './kinds.ts'
+import { duration, integer, pattern, section, text, url } from './kinds.ts'
 
 export const app = section('The observed application: what it is called, where it answers, and which process it is.', {
   name: text('What it is called in metrics and on the page.', { otel: 'OTEL_SERVICE_NAME' }),
@@ -12,6 +12,10 @@ export const app = section('The observed application: what it is called, where i
   ),
   match: pattern('Matches its command line: the oldest process that matches is the application.'),
   port: integer('A TCP port that it listens on, where that is not the port of app.url.', { min: 1, max: 65_535 }),
+  exit_after_gone: duration(
+    'Attached: the sidecar ends, with exit code 0, when the application was there and then has been gone for this long; 0s stays and waits for the next one.',
+    { default: '0s' },
+  ),
 })
 
 export type AppOptions = import('./kinds.ts').Values<typeof app>

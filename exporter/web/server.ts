@@ -27,7 +27,11 @@ export const LIMITS = {
 
 export type Limits = { readonly [K in keyof typeof LIMITS]: number }
 
-export async function serve(options: WebOptions, deps: Deps, limits: Limits = LIMITS): Promise<Running> {
+function limitsOf({ connections = LIMITS.connections }: Deps): Limits {
+  return { ...LIMITS, connections }
+}
+
+export async function serve(options: WebOptions, deps: Deps, limits = limitsOf(deps)): Promise<Running> {
   const refused = countRefusals(deps.metrics)
   if (options.listen === undefined)
     return { address: () => undefined, prepare: async () => () => {}, [Symbol.asyncDispose]: async () => {} }

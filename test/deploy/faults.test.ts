@@ -1,0 +1,161 @@
+// Faults that a deployment brings: too few descriptors, a killed sidecar, signals at any moment, an application that does
+// not stay up.
+
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import { Child, freePort, until } from '../e2e/child.ts'
+import { MAIN, startSidecar, sum } from '../e2e/ride.ts'
+import { hex, ld } from '../otlp/requests.ts'
+
+const SPAN = ld(2, ld(1, hex('ab'.repeat(16))), ld(2, hex('cd'.repeat(8))), ld(5, 'GET /'))
+/** An export request of so many spans. */
+const request = (spans: number): Buffer => ld(1, ld(2, ...Array.from({ length: spans }, () => SPAN)))
+
+async function send(otlp: string, body: Buffer): Promise<number> {
+  const headers = { 'content-type': 'application/x-protobuf' }
+  const response = await fetch(`${otlp}/v1/traces`, { method: 'POST', headers, body: new Uint8Array(body) })
+  await response.arrayBuffer()
+  return response.status
+}
+
+t.test(
+  '120 connections to a sidecar that may open 64 files: they are turned away, and it goes on reading and answering',
+  async t => {
+    const [web, otlp] = [await freePort(), await freePort()]
+    const app = `require('http').createServer((request, response) => response.end('ok')).listen(0, '127.0.0.1')`
+    await using application = await Child.start(process.execPath, ['-e', app])
+    const doors = ['--web.listen', String(web), '--otlp.http.listen', String(otlp), '--otlp.grpc.listen', '0']
+    const command = [process.execPath, '--max-semi-space-size=1', MAIN, ...doors, '--app.pid', String(application.pid)]
+    await using sidecar = await Child.start('sh', ['-c', 'ulimit -n 64; exec "$@"', 'limited', ...command])
+    const scrape = async () =>
+      await (await fetch(`http://127.0.0.1:${web}/metrics`, { headers: { connection: 'close' } })).text()
+    await until('the application', async () => sum(await scrape(), 'app_process_up') === 1 || undefined)
+
+    const sockets = Array.from({ length: 120 }, () => connect(otlp, '127.0.0.1').on('error', () => {}))
+    const closed = (socket: Socket) => socket.closed || socket.destroyed || socket.readableEnded
+    for (const socket of sockets) socket.resume()
+    await until('the surplus to be turned away', () => sockets.filter(closed).length > 100 || undefined)
+    const page = await scrape()
+    t.equal(sum(page, 'app_process_up'), 1)
+    t.ok((sum(page, 'app_process_open_fds') ?? 0) > 0)
+    t.equal(sum(page, 'pillion_collector_success', { collector: 'process' }), 1)
+    t.ok((sum(page, 'pillion_otlp_refused_connections_total', { transport: 'http' }) ?? 0) > 100)
+
+    for (const socket of sockets) socket.destroy()
+    const released = performance.now()
+    await until('an export', async () => (await send(`http://127.0.0.1:${otlp}`, request(1))) === 200 || undefined)
+    t.ok(performance.now() - released < 1000, `${Math.round(performance.now() - released)} ms after the release`)
+    t.notMatch(sidecar.stderr, /EMFILE/)
+    t.match(sidecar.stderr, /64 .*(ulimit|LimitNOFILE)/)
+  },
+)
+
+t.test(
+  'a sidecar that is killed while the application writes and exports: the application goes on to its own end',
+  async t => {
+    const app = `
+    let n = 0
+    const timer = setInterval(async () => {
+      console.log('line ' + ++n)
+      await fetch(process.env.OTEL_EXPORTER_OTLP_ENDPOINT + '/v1/traces', { method: 'POST', body: '{}',
+        headers: { 'content-type': 'application/json' } }).catch(() => console.log('not exported'))
+      if (n === 40) { clearInterval(timer); console.log('the end'); process.exitCode = 9 }
+    }, 25)`
+    await using ride = await startSidecar({ command: [process.execPath, '-e', app] })
+    await ride.child.says(/line 5\n/)
+    ride.child.kill('SIGKILL')
+    // Its output closes when the application, the last writer, has ended.
+    t.same(await ride.child.ended, { code: null, signal: 'SIGKILL' })
+    const lines = ride.child.stdout.split('\n').filter(line => line.startsWith('line '))
+    t.same(
+      lines,
+      Array.from({ length: 40 }, (_, n) => `line ${n + 1}`),
+      'every line is there, once',
+    )
+    t.match(ride.child.stdout, /not exported/)
+    t.match(ride.child.stdout, /the end\n$|the end\nnot exported\n$/)
+  },
+)
+
+t.test('SIGTERM at any moment under load: what was acknowledged was counted, and it ends with 0 in time', async t => {
+  for (let round = 0; round < 6; round += 1) {
+    await using ride = await startSidecar()
+    const counts = { acknowledged: 0, refused: 0, unanswered: 0 }
+    const body = request(100)
+    let counted = 0
+    let over = false
+    const load = async (): Promise<void> => {
+      while (!over)
+        try {
+          const status = await send(ride.otlp, body)
+          if (status === 200) counts.acknowledged += 100
+          else counts.refused += 1
+        } catch {
+          counts.unanswered += 1
+          over = true
+        }
+    }
+    const senders = [load(), load(), load()]
+    const at = Date.now() + 50 + Math.random() * 400
+    while (Date.now() < at) {
+      const acknowledged = counts.acknowledged
+      counted = (await ride.value('traces_spanmetrics_calls_total')) ?? 0
+      t.ok(counted >= acknowledged, `${counted} counted, ${acknowledged} had been acknowledged`)
+    }
+    const asked = performance.now()
+    ride.child.kill('SIGTERM')
+    t.same(await ride.child.ended, { code: 0, signal: null })
+    const ms = Math.round(performance.now() - asked)
+    over = true
+    await Promise.all(senders)
+    t.ok(ms < 2000, `round ${round}: ended after ${ms} ms; ${JSON.stringify(counts)}`)
+    t.notMatch(ride.child.stderr, /error/i)
+  }
+})
+
+t.test('SIGTERM while it starts: it ends, at whatever moment', async t => {
+  for (const after of [0, 50, 150, 300, 500]) {
+    const doors = ['--web.listen', '0', '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
+    await using child = await Child.start(process.execPath, [MAIN, ...doors])
+    await new Promise(resolve => setTimeout(resolve, after))
+    child.kill('SIGTERM')
+    const { code, signal } = await child.ended
+    t.ok(code === 0 || signal === 'SIGTERM', `after ${after} ms: ${code ?? signal}`)
+    t.notMatch(child.stderr, /error/i)
+  }
+})
+
+t.test('a second SIGTERM while connections are held ends it at once', async t => {
+  await using ride = await startSidecar()
+  const { hostname, port } = new URL(ride.otlp)
+  const socket = connect(Number(port), hostname).on('error', () => {})
+  await once(socket, 'connect')
+  socket.write(
+    'POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nContent-Length: 100000\r\n\r\n.',
+  )
+  ride.child.kill('SIGTERM')
+  await ride.child.says(/stopping/)
+  const asked = performance.now()
+  ride.child.kill('SIGTERM')
+  const { code } = await ride.child.ended
+  t.ok(code === 128 + 15 || code === 0, String(code))
+  t.ok(performance.now() - asked < 1000)
+  socket.destroy()
+})
+
+t.test('an application that ends at once, again and again: each exit code comes back', async t => {
+  const doors = ['--web.listen', '0', '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
+  for (let round = 0; round < 10; round += 1) {
+    await using child = await Child.start(process.execPath, [
+      MAIN,
+      'run',
+      ...doors,
+      '--',
+      'sh',
+      '-c',
+      `exit ${round % 7}`,
+    ])
+    t.same(await child.ended, { code: round % 7, signal: null })
+  }
+})
