@@ -14,10 +14,7 @@ export const COMMANDS = {
   schema: ['', 'print the JSON Schema of pillion.yaml'],
   metrics: ['[--json]', 'print the catalogue of metrics'],
   dashboards: ['[--out DIR]', 'list the Grafana dashboards, or write them into a folder for import'],
-  rules: [
-    '[--slo SLO]…',
-    'print Prometheus rules, with burn rates for each SLO (availability=99.9, latency=300ms:99); --runbooks URL and --grafana URL say where alerts point to',
-  ],
+  rules: ['[--slo SLO]…', 'print Prometheus rules, with burn rates for each SLO: availability=99.9, latency=300ms:99'],
   healthcheck: ['[options]', 'ask the sidecar that runs with these options whether it is ready; 0 is yes, 1 is no'],
   version: ['[--json]', 'print the version'],
   help: ['', 'print this'],

@@ -41,7 +41,12 @@ export class Bcrypt implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: 32 } })
+    const worker = new Worker(new URL(import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: 32 },
+      // It needs nothing of what this process was started with, and none of its secrets.
+      execArgv: [],
+      env: {},
+    })
     worker.unref()
     // An error in the thread ends it, which is noticed by who waits for it.
     worker.on('error', () => {})

@@ -184,7 +184,9 @@ t.test(
     const sidecar = await pod.join(image!.container(flags, USER))
     const web = await pod.door(19464)
     const seen = await page(web, { app_process_up: 1 })
-    t.equal(sum(seen, 'app_process_open_fds'), readdirSync(`/proc/${app.pid}/fd`).length)
+    // A probe may be open in one of the two looks, and closed in the other.
+    const difference = (sum(seen, 'app_process_open_fds') ?? 0) - readdirSync(`/proc/${app.pid}/fd`).length
+    t.ok(Math.abs(difference) <= 2, `${difference} open files more than are listed`)
     await sidecar.child.says(/application found.*found_by=cgroup/)
   },
 )
