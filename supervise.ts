@@ -44,16 +44,22 @@ export function supervise(command: readonly string[], ride: Ride): Promise<numbe
     quietly(() => log.error('error in the sidecar, which goes on', { error, at: frame(error) }))
   })
 
-  const child = started(file, args, ride)
-  if (typeof child === 'number') return Promise.resolve(child)
-
+  // Before the application starts: a signal that comes with its first line must not end us, or be lost.
+  let application: ChildProcess | undefined
   const terminal = isatty(0)
   for (const signal of FORWARDED)
     process.on(signal, () => {
       if (code === undefined) {
-        if (!(terminal && FROM_TERMINAL.includes(signal))) child.kill(signal)
+        if (!(terminal && FROM_TERMINAL.includes(signal))) application?.kill(signal)
       } else if (ENDING.includes(signal)) process.exit(code)
     })
+
+  const child = started(file, args, ride)
+  if (typeof child === 'number') {
+    code = child
+    return Promise.resolve(child)
+  }
+  application = child
 
   return new Promise(resolve => {
     const ended = (exit: number): void => {
