@@ -39,8 +39,9 @@ const BUSY = `
   for (let i = 0; i < 300; i++) openSync('/dev/null', 'r')
   const burn = 'const end = process.cpuUsage().user + 6e5; while (process.cpuUsage().user < end);'
   const wait = 'const a = new Int32Array(new SharedArrayBuffer(4)); for (let i = 0; i < 400; i++) Atomics.wait(a, 0, 0, 1);'
-  const worker = new Worker(wait + burn + 'setInterval(() => {}, 1000)', { eval: true })
-  setTimeout(() => console.log('ready'), 2000)
+  const tell = 'require("node:worker_threads").parentPort.postMessage(0); setInterval(() => {}, 1000)'
+  const worker = new Worker(wait + burn + tell, { eval: true })
+  worker.once('message', () => console.log('ready'))
   process.stdin.once('data', () => process.exit(memory[0] - 1)).once('end', () => process.exit())
 `
 
