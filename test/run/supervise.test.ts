@@ -106,11 +106,12 @@ t.test('Ctrl-C on a terminal reaches the application once', { skip: terminal }, 
   const dir = t.testdir({
     'app.sh': `trap 'echo interrupted' INT; trap 'echo quit' QUIT; trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done`,
   })
-  const command = `${process.execPath} ${RIDE} sh ${join(dir, 'app.sh')}`
+  // exec: a shell that stays in between, as dash does, would die of the first Ctrl-C and take the terminal with it.
+  const command = `exec ${process.execPath} ${RIDE} sh ${join(dir, 'app.sh')}`
   const pid = join(dir, 'pid')
   const child = spawn('/usr/bin/script', ['-qec', command, '/dev/null'], {
     stdio: 'pipe',
-    env: { ...process.env, RIDE_STARTED: pid },
+    env: { ...process.env, SHELL: '/bin/sh', RIDE_STARTED: pid },
   })
   t.teardown(() => child.kill('SIGKILL'))
   let out = ''
