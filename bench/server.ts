@@ -20,6 +20,8 @@ export interface Server extends AsyncDisposable {
   readonly metrics: number
   /** From the start of the process to its first answer: seconds on the wall, and of CPU. */
   readonly start: { readonly seconds: number; readonly cpu: number }
+  /** The end of what it has written to standard error. */
+  said(): string
 }
 
 export interface Launch {
@@ -67,6 +69,7 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
     process: child,
     ...ports,
     start: { seconds: (performance.now() - begin) / 1000, cpu: cpuSeconds(pid) },
+    said: () => stderr,
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await exit
@@ -84,12 +87,17 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
+/** The flags in the first line of a program, which count when it is started by its name. */
+export function nodeFlags(main: string): string[] {
+  const [, flags = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(main, 'utf8')) ?? []
+  return flags.split(' ').filter(Boolean)
+}
+
 /** The built sidecar, with the Node and the flags that its first line names. */
 export async function pillion(
   flags: readonly string[] = [],
   more: { name?: string; preload?: string } = {},
 ): Promise<Server> {
-  const [, own = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(BUILT, 'utf8')) ?? []
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
   const doors = [
     ...['--web.listen', `127.0.0.1:${ports.metrics}`],
@@ -100,7 +108,7 @@ export async function pillion(
     name: more.name ?? 'Pillion',
     command: process.execPath,
     args: [
-      ...own.split(' ').filter(Boolean),
+      ...nodeFlags(BUILT),
       ...(more.preload ? ['--import', more.preload] : []),
       BUILT,
       ...doors,
