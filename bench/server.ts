@@ -20,6 +20,8 @@ export interface Server extends AsyncDisposable {
   readonly metrics: number
   /** From the start of the process to its first answer: seconds on the wall, and of CPU. */
   readonly start: { readonly seconds: number; readonly cpu: number }
+  /** Its exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>
   /** The end of what it has written to standard error. */
   said(): string
 }
@@ -53,10 +55,10 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-4000)
   })
-  const exit = once(child, 'exit')
+  const ended = once(child, 'exit').then(([code, signal]) => signal ?? code)
   await once(child, 'spawn')
   running.add(child)
-  void exit.then(() => running.delete(child))
+  void ended.then(() => running.delete(child))
   while (!(await answers(ready))) {
     if (child.exitCode !== null) throw new Error(`${name} ended before it was ready:\n${stderr}`)
     if (performance.now() - begin > DEADLINE_MS) throw new Error(`${name} is not ready at ${ready}:\n${stderr}`)
@@ -69,10 +71,11 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
     process: child,
     ...ports,
     start: { seconds: (performance.now() - begin) / 1000, cpu: cpuSeconds(pid) },
+    ended,
     said: () => stderr,
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
-      await exit
+      await ended
     },
   }
 }

@@ -1,5 +1,5 @@
-// `npm run soak [-- --minutes N]`: the sidecar beside an application for twenty minutes, with all that happens to it in
-// months: load, scrapes, reloads, restarts of the application, its own sudden deaths. Prints what was promised and what was
+// `npm run soak [-- --minutes N]`: the sidecar beside an application for twenty minutes, with all that happens to it
+// otherwise in weeks: load, scrapes, reloads, restarts of the application, its own sudden deaths. Prints what was promised and what was
 // measured, and ends with 1 if a promise was missed. A run of twenty minutes writes bench/soak.md. A short one has all of it in
 // less time, and prints but does not judge what takes time to tell.
 

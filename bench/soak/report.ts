@@ -24,6 +24,8 @@ const SERIES_PER_RESTART = 1
 /** The latency of an application, beside that of the one which is alone. */
 const P50 = { times: 1.25, plusMs: 0.5 } as const
 const P99 = { times: 1.5, plusMs: 5 } as const
+/** Of what was not as it should be. */
+const SHOWN = 20
 /** What Kubernetes leaves a native sidecar in the worst case. */
 const END_SECONDS = 2
 
@@ -122,7 +124,7 @@ export function report(soaked: Soaked, list: readonly Promised[]): string {
         return [what, promised, measured, judged ? word : `${word}, not judged in so short a run`]
       }),
     ),
-    ...(wrong.length > 0 ? ['What was not as it should be:', wrong.map(each => `- ${each}`).join('\n')] : []),
+    ...(wrong.length > 0 ? ['What was not as it should be:', bullets(wrong)] : []),
     '## The application, with and without a sidecar',
     `Three processes of the same program with the same SDK, each asked ${soaked.visits} times a second, open loop. What touched a restart is counted apart. Alone, its spans go to a server that answers and does nothing else.`,
     table(
@@ -177,4 +179,9 @@ export function report(soaked: Soaked, list: readonly Promised[]): string {
     ),
     'RSS each second; the growth is by least squares, after the first two minutes of a life (the first third of a short one). Files, threads and samples: the most in the first and in the last third.',
   ].join('\n\n')
+}
+
+function bullets(wrong: readonly string[]): string {
+  const more = wrong.length - SHOWN
+  return [...wrong.slice(0, SHOWN), ...(more > 0 ? [`and ${more} more`] : [])].map(each => `- ${each}`).join('\n')
 }

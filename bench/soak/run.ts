@@ -42,7 +42,7 @@ export interface Soaked {
     readonly killed: number
     readonly survived: number
   }
-  readonly end: { readonly code: number | null; readonly seconds: number }
+  readonly end: { readonly code: number | NodeJS.Signals; readonly seconds: number }
   readonly sender: Account
   readonly minutes: number
 }
@@ -55,6 +55,7 @@ const VISITS_PER_SECOND = 40
 const FULL_MINUTES = 20
 const LIVES = 3
 const HUNG_MS = 90_000
+const SEEN_MS = 15_000
 
 /** What it has to warn of: bad configurations, and an application that is being restarted. */
 const EXPECTED =
@@ -243,6 +244,9 @@ class Soak {
   async #quiet(n: number): Promise<void> {
     const life = this.#life
     const { beside } = this.#applications
+    // A restart that was late has been seen a second or two after it.
+    const end = performance.now() + SEEN_MS
+    while (unseen(await this.#page(), life).length > 0 && performance.now() < end) await sleep(500)
     const sender = await this.#sender.ask({ rest: true })
     // Its customers go on, and its SDK sends spans twice a second.
     const [page, application] = await beside.quietly(() => this.#page()).finally(() => this.#send())
@@ -254,9 +258,7 @@ class Soak {
     life.sent = sent
     life.ledger = ledger
     life.restarts.seen = total(page, 'app_process_restarts_total')
-    if (total(page, 'app_process_up') !== 1) faults.push('the application is not seen')
-    if (total(page, 'app_health_up') !== 2) faults.push('not both probes say that it is up')
-    life.wrong.push(...faults.map(fault => `at quiet moment ${n}: ${fault}`))
+    life.wrong.push(...[...faults, ...unseen(page, life)].map(fault => `at quiet moment ${n}: ${fault}`))
     this.#progress(n)
   }
 
@@ -285,10 +287,9 @@ class Soak {
     const run = this.#applications.run
     this.#killed++
     life.sample()
-    const ended = once(life.server.process, 'exit')
     life.server.process.kill('SIGKILL')
     await run.orphan()
-    await ended
+    await life.server.ended
     this.#over('SIGKILL')
     // Requests that were under way break, and their senders must learn of it before the next life begins.
     await sleep(300)
@@ -299,11 +300,10 @@ class Soak {
 
   async #end(): Promise<Soaked['end']> {
     const life = this.#life
-    const ended = once(life.server.process, 'exit')
     life.sample()
     const begin = performance.now()
     life.server.process.kill('SIGTERM')
-    const [code] = await ended
+    const code = await life.server.ended
     const seconds = (performance.now() - begin) / 1000
     await this.#sender.ask({ rest: true })
     this.#over('SIGTERM')
@@ -345,6 +345,19 @@ class Soak {
       ].join(' '),
     )
   }
+}
+
+/** What a page does not say of the application, which is there and well. */
+function unseen(page: string, life: Life): string[] {
+  const faults: string[] = []
+  const f = (name: string, expected: number) => {
+    const found = total(page, name)
+    if (found !== expected) faults.push(`${name} is ${found} instead of ${expected}`)
+  }
+  f('app_process_up', 1)
+  f('app_process_restarts_total', life.restarts.made)
+  f('app_health_up', 2)
+  return faults
 }
 
 function twoProbes(application: string): string[] {

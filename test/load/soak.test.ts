@@ -23,18 +23,21 @@ t.before(async () => {
   copyFileSync(join(ROOT, 'package.json'), join(dist, 'package.json'))
 })
 
-t.test('what happens to a sidecar in months loses no span and fails no request of the application', async t => {
-  const main = join(dist, 'main.js')
-  const program = join(ROOT, 'bench/soak.ts')
-  await using soak = await Child.start(process.execPath, [program, '--minutes', String(MINUTES), '--main', main])
-  const { code } = await soak.ended
-  t.comment(soak.stdout)
-  t.equal(code, 0, soak.stderr)
-  const held = /ledger is what was answered \| all equal \| (\d+) of (\d+) \| yes/.exec(soak.stdout)
-  t.ok(Number(held?.[1]) >= 3, 'the accounts were compared at a quiet moment of each life')
-  t.equal(held?.[1], held?.[2])
-  t.match(soak.stdout, /\| 3 \|[^|]+\| SIGTERM \|/, 'there was a third life')
-})
+t.test(
+  'load, reloads, restarts and sudden deaths: the ledger is exact, and no request of the application fails',
+  async t => {
+    const main = join(dist, 'main.js')
+    const program = join(ROOT, 'bench/soak.ts')
+    await using soak = await Child.start(process.execPath, [program, '--minutes', String(MINUTES), '--main', main])
+    const { code } = await soak.ended
+    t.comment(soak.stdout)
+    t.equal(code, 0, soak.stderr)
+    const held = /ledger is what was answered \| all equal \| (\d+) of (\d+) \| yes/.exec(soak.stdout)
+    t.ok(Number(held?.[1]) >= 3, 'the accounts were compared at a quiet moment of each life')
+    t.equal(held?.[1], held?.[2])
+    t.match(soak.stdout, /\| 3 \|[^|]+\| SIGTERM \|/, 'there was a third life')
+  },
+)
 
 t.test('everything that a soak has started ends with it', async t => {
   const main = join(dist, 'main.js')
