@@ -104,11 +104,15 @@ function write(): void {
 /** The tables that stay, of rows that are still there. Figures of two machines must not stand side by side. */
 function kept(): readonly Measured[] {
   if (!existsSync(values.results)) return []
-  const all = readResults(readFileSync(values.results, 'utf8')).filter(each => ALL.some(row => row.name === each.name))
-  const other = all.find(({ stamp }) => stamp.machine !== machine())
-  if (other) {
-    console.error(`cannot merge: ${other.name} was measured on ${other.stamp.machine}; make a full run, or add --dry`)
+  try {
+    const all = readResults(readFileSync(values.results, 'utf8'))
+    const other = all.find(({ stamp }) => stamp.machine !== machine())
+    if (other) throw new Error(`${other.name} was measured on ${other.stamp.machine}; make a full run`)
+    return all.filter(each => ALL.some(row => row.name === each.name))
+  } catch (error) {
+    console.error(
+      `cannot merge into ${values.results} (--dry writes nothing): ${error instanceof Error ? error.message : error}`,
+    )
     process.exit(1)
   }
-  return all
 }

@@ -2,7 +2,7 @@
 
 import { median, table } from '../figures.ts'
 import type { Life } from './life.ts'
-import { NAMES, type Name, type Soaked } from './run.ts'
+import { NAMES, type Name, type Soaked } from './soaked.ts'
 
 export interface Promised {
   readonly what: string

@@ -5,7 +5,6 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cpuSeconds, memory } from '../machine.ts'
 import { nodeFlags } from '../server.ts'
 import { differences, ledgerOf, type Sent, show, together, total } from './accounts.ts'
 import { Asked } from './ask.ts'
@@ -14,41 +13,9 @@ import { Life } from './life.ts'
 import { Application, steadyPort } from './ridden.ts'
 import type { Account, Question as SendQuestion } from './sender.ts'
 import { Sidecar } from './sidecar.ts'
+import { NAMES, type Name, type Plan, type Soaked } from './soaked.ts'
 import { type Act, Timetable } from './timetable.ts'
-
-export interface Plan {
-  readonly minutes: number
-  /** The built program. */
-  readonly main: string
-  readonly folder: string
-  /** A file made by `packBodies`. */
-  readonly bodies: string
-  readonly progress: (line: string) => void
-}
-
-export interface Soaked {
-  readonly plan: Plan
-  readonly rate: number
-  readonly visits: number
-  readonly periodSeconds: number
-  readonly scrapeSeconds: number
-  readonly lives: readonly Life[]
-  readonly customers: Visits
-  readonly applications: Readonly<Record<Name, Application>>
-  /** Of `pillion run`: MiB and share of a core of its sidecar; how often it was killed, and its application lived on. */
-  readonly run: {
-    readonly rssMost: number
-    readonly cpu: number
-    readonly killed: number
-    readonly survived: number
-  }
-  readonly end: { readonly code: number | NodeJS.Signals; readonly seconds: number }
-  readonly sender: Account
-  readonly minutes: number
-}
-
-export const NAMES = ['alone', 'beside', 'run'] as const
-export type Name = (typeof NAMES)[number]
+import { Usage } from './usage.ts'
 
 const RATE = 5000
 const VISITS_PER_SECOND = 40
@@ -77,7 +44,8 @@ class Soak {
   #sender!: Asked<SendQuestion, Account>
   #customers!: Asked<VisitQuestion, Visits>
   readonly #timetable = new Timetable(({ what }, error) => this.#life.wrong.push(`cannot ${what}: ${error}`))
-  readonly #run = { pid: 0, rssMost: 0, cpu: 0, cpuBefore: 0, seconds: 0 }
+  /** The sidecars of `pillion run`. */
+  readonly #run = new Usage()
   #survived = 0
   #killed = 0
   #scrapes = 0
@@ -113,12 +81,7 @@ class Soak {
       lives: this.#lives,
       customers,
       applications: this.#applications,
-      run: {
-        rssMost: this.#run.rssMost,
-        cpu: this.#run.cpu / this.#run.seconds,
-        killed: this.#killed,
-        survived: this.#survived,
-      },
+      run: { rssMost: this.#run.rssMost, cpu: this.#run.cpu, killed: this.#killed, survived: this.#survived },
       end,
       sender,
       minutes: this.#timetable.seconds / 60,
@@ -166,7 +129,7 @@ class Soak {
     await this.#send()
     const sampler = setInterval(() => {
       this.#life.sample()
-      this.#sampleRun()
+      this.#run.sample(this.#applications.run.childPid)
     }, 1000)
     this.#open.defer(() => clearInterval(sampler))
   }
@@ -316,21 +279,6 @@ class Soak {
     const lines = life.server.said().split('\n')
     const unexpected = lines.filter(line => /level=(warn|error)/.test(line) && !EXPECTED.test(line))
     for (const line of unexpected.slice(-5)) life.wrong.push(`it says ${line}`)
-  }
-
-  #sampleRun(): void {
-    const run = this.#run
-    const pid = this.#applications.run.childPid
-    try {
-      const { rss } = memory(pid)
-      const cpu = cpuSeconds(pid)
-      if (Number.isNaN(rss)) return
-      run.rssMost = Math.max(run.rssMost, rss)
-      run.cpu += pid === run.pid ? cpu - run.cpuBefore : cpu
-      run.seconds++
-      run.pid = pid
-      run.cpuBefore = cpu
-    } catch {}
   }
 
   #progress(n: number): void {
