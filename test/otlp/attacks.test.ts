@@ -6,6 +6,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { until } from '../e2e/child.ts'
 import { type Ride, startSidecar } from '../e2e/ride.ts'
+import { CALL, frame, headers, OPENING } from '../threats/frames.ts'
 import { Wire } from './doors.ts'
 import { attribute, hex, ld, span, traces } from './requests.ts'
 
@@ -20,6 +21,7 @@ t.test('a hundred item bombs at once take no memory and hold up no honest reques
   const bomb = gzipSync(ld(1, ld(2, Buffer.alloc(2_000_000, hex('1200')))))
   await using ride = await startSidecar()
   const before = await settled(ride)
+  const bearable = await patience(ride)
   const head = `POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n`
   const bombs = Array.from({ length: 100 }, () => wire(ride))
   await Promise.all(bombs.map(each => each.until(() => !each.socket.connecting, 'a connection')))
@@ -34,9 +36,9 @@ t.test('a hundred item bombs at once take no memory and hold up no honest reques
   )
   t.equal(refused, 100, 'none is told to come again: each is judged, a few at a time')
   t.equal(await ride.value('pillion_otlp_refused_items_total', { reason: 'too_many_items' }), 100_000_000)
-  t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 1)
+  t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 10)
   t.ok(growth < 32, `${growth.toFixed(1)} MiB`)
-  t.ok(milliseconds < 200, `${milliseconds.toFixed(0)} ms`)
+  t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
   for (const each of bombs) each.close()
 })
 
@@ -45,12 +47,13 @@ t.test('sixteen gzip bombs at once are refused by what they claim, and cost noth
   const gibibyte = gunzipSync(gunzipSync(readFileSync(new URL('gibibyte-of-zeros.gz.gz.gz', FIXTURES))))
   await using ride = await startSidecar()
   const before = await settled(ride)
+  const bearable = await patience(ride)
   for (const bomb of [gibibyte, gzipSync(Buffer.alloc(64 * MIB), { level: 9 })]) {
     const codes = Array.from({ length: 16 }, () => post(ride, bomb, { 'content-encoding': 'gzip' }))
     t.same(new Set(await Promise.all(codes)), new Set([413]))
     t.equal(await post(ride, gzipSync(bomb), { 'content-encoding': 'gzip, gzip' }), 415)
     const milliseconds = await good(ride)
-    t.ok(milliseconds < 200, `${milliseconds.toFixed(0)} ms`)
+    t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
   }
   const growth = peak(ride) - before
   t.comment(`RSS grew by ${growth.toFixed(1)} MiB`)
@@ -62,6 +65,7 @@ t.test('sixteen gzip bombs that lie about their size are inflated one after the 
   bomb.writeUInt32LE(100, bomb.length - 4)
   await using ride = await startSidecar()
   const before = await settled(ride)
+  const bearable = await patience(ride)
   const answers = Array.from({ length: 16 }, () => post(ride, bomb, { 'content-encoding': 'gzip' }))
   const milliseconds = await good(ride)
   t.same(new Set(await Promise.all(answers)), new Set([413]))
@@ -69,7 +73,7 @@ t.test('sixteen gzip bombs that lie about their size are inflated one after the 
   t.comment(`honest request ${milliseconds.toFixed(0)} ms; RSS grew by ${growth.toFixed(1)} MiB`)
   // One request of 16 MiB at a time, and what V8 collects only when 64 MiB outside of its heap have become garbage.
   t.ok(growth < 96, `${growth.toFixed(1)} MiB`)
-  t.ok(milliseconds < 200, `${milliseconds.toFixed(0)} ms`)
+  t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
   t.equal(await ride.value('pillion_otlp_inflight_bytes'), 0)
 })
 
@@ -162,10 +166,9 @@ t.test('names that try to forge lines of the page stay inside their labels', asy
 t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, leave nothing behind', async t => {
   await using ride = await startSidecar()
   const port = Number(new URL(ride.grpc).port)
-  const opening = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0, Buffer.alloc(0))])
   const round = async (count: number, more: Buffer) => {
     const wires = Array.from({ length: count }, () => new Wire(port))
-    for (const each of wires) each.send(Buffer.concat([opening, more]))
+    for (const each of wires) each.send(Buffer.concat([OPENING, more]))
     await Promise.all(wires.map(each => each.until(() => each.closed || each.received.length > 0, 'settings')))
     return wires
   }
@@ -182,7 +185,7 @@ t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, le
 
   const resets = Buffer.concat(
     Array.from({ length: 5000 }, (_, i) =>
-      Buffer.concat([frame(1, 4, 2 * i + 1, HEADERS), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]),
+      Buffer.concat([headers(2 * i + 1, CALL), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]),
     ),
   )
   const attackers = await round(20, resets)
@@ -217,6 +220,13 @@ async function good(ride: Ride): Promise<number> {
   }
 }
 
+/** What an honest request may take meanwhile: 200 ms, and more only where a busy machine makes each request slow. */
+async function patience(ride: Ride): Promise<number> {
+  const quiet: number[] = []
+  while (quiet.length < 9) quiet.push(await good(ride))
+  return Math.max(200, 40 * quiet.sort((a, b) => a - b)[4]!)
+}
+
 /** RSS in MiB, once a first request and a first scrape have loaded what they need. */
 async function settled(ride: Ride): Promise<number> {
   for (let n = 0; n < 5; n += 1) await ride.scrape()
@@ -237,15 +247,3 @@ function mebibytes(ride: Ride, name: string): number {
   const status = readFileSync(`/proc/${ride.child.pid}/status`, 'utf8')
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
 }
-
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-/** Method POST, scheme http, path /, in HPACK's static table. */
-const HEADERS = hex('838684')
