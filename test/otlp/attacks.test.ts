@@ -183,6 +183,7 @@ t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, le
   // Wanted is 10; what V8 has not given back yet adds to it on a busy machine.
   t.ok(after - before < 20, `${(after - before).toFixed(1)} MiB`)
 
+  const bearable = await patience(ride)
   const resets = Buffer.concat(
     Array.from({ length: 5000 }, (_, i) =>
       Buffer.concat([headers(2 * i + 1, CALL), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]),
@@ -195,7 +196,8 @@ t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, le
     return attackers.every(each => each.closed) || undefined
   })
   t.comment(`20 connections that reset their calls: an honest request took at most ${slowest.toFixed(0)} ms`)
-  t.ok(slowest < 1000, `${slowest.toFixed(0)} ms`)
+  // Node hands over all the calls of one read, 64 KiB, before the session ends: 400 of them, for each of the twenty.
+  t.ok(slowest < 10 * bearable, `${slowest.toFixed(0)} ms, of ${bearable.toFixed(0)} ms ten times`)
 })
 
 function wire(ride: Ride): Wire {
