@@ -14,7 +14,7 @@ const SPAN = ld(2, ld(1, hex('ab'.repeat(16))), ld(2, hex('cd'.repeat(8))), ld(5
 const more = Number(process.env['ROUNDS'] ?? 0)
 const ROUNDS = { sigterm: more || (process.env['CI'] ? 20 : 6), crash: more || (process.env['CI'] ? 20 : 8) }
 
-t.setTimeout(180_000)
+t.setTimeout(180_000 + 4000 * more)
 
 /** An export request of so many spans. */
 const request = (spans: number): Buffer => ld(1, ld(2, ...Array.from({ length: spans }, () => SPAN)))
