@@ -13,7 +13,7 @@ export {
 export type { ImportedFamily, ImportedSeries, ImportedSource, ImportLimits, ImportRefusal } from './metrics/imported.ts'
 export { labelText } from './metrics/labels.ts'
 export { added, type Buckets, fitted, type NativeHistogram } from './metrics/native.ts'
-export { Metrics, Reading, series, seriesOverflow } from './metrics/registry.ts'
+export { Metrics, Reading, series, seriesExpired, seriesOverflow } from './metrics/registry.ts'
 export type {
   Distribution,
   Exemplar,

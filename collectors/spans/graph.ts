@@ -29,6 +29,9 @@ const UNHELD = -1
 /** No attribute names the peer. */
 const NAMELESS = -2
 
+/** Names of peers that turned out to be services are let go at most this often. */
+const TIDY_MS = 1000
+
 const SIDES = ['client', 'server'] as const
 /** Why a half goes without the other. */
 const REASONS = ['wait', 'full', 'repeated'] as const
@@ -48,6 +51,8 @@ interface Choices {
   readonly wait: number
   readonly pending: number
   readonly limit: number
+  /** Milliseconds that an edge is kept after its last request; 0 is for ever. */
+  readonly expiry: number
 }
 
 export class ServiceGraph {
@@ -77,19 +82,23 @@ export class ServiceGraph {
   #service = 0
   #resource = -1
   #now = 0
+  /** Whether a name found no room among the symbols, although the table has room. */
+  #crowded = false
+  #tidied = 0
 
   constructor(choices: Choices, metrics: Metrics, families: Families, budget: Budget) {
     this.wants = { span: this.#peers.wants.span, resource: ['service.name'] }
     this.#wait = choices.wait
     this.#limit = choices.limit
     this.#waiting = new Waiting(choices.pending)
-    this.#table = metrics.table('traces_service_graph_request', families.total.labels, choices.limit)
+    this.#table = metrics.table('traces_service_graph_request', families.total.labels, choices.limit, choices.expiry)
     this.#total = new CounterColumn(this.#table, families.total)
     this.#failed = new CounterColumn(this.#table, families.failed)
     this.#clientSeconds = new HistogramColumn(this.#table, families.client)
     this.#serverSeconds = new HistogramColumn(this.#table, families.server)
     for (const column of [this.#total, this.#failed, this.#clientSeconds, this.#serverSeconds]) metrics.add(column)
     this.#carry = new Carry(this.#table, budget)
+    this.#table.use(marks => this.#waiting.mark(marks))
 
     const unpaired = metrics.counter(families.unpaired)
     const edgeless = metrics.counter(families.edgeless)
@@ -124,9 +133,15 @@ export class ServiceGraph {
     this.expire(now)
   }
 
-  /** Counts what has waited long enough. */
+  /** Counts what has waited long enough, and removes the edges that have expired. */
   expire(now: number): void {
     this.#now = now
+    this.#table.sweep(now)
+    if (this.#crowded && now - this.#tidied >= TIDY_MS) {
+      this.#crowded = false
+      this.#tidied = now
+      this.#table.tidy()
+    }
     const waiting = this.#waiting
     for (let entry = waiting.oldest; entry >= 0; entry = waiting.oldest) {
       if (now - waiting.since[entry]! < this.#wait) return
@@ -267,7 +282,9 @@ export class ServiceGraph {
     // The peer of a request whose halves meet makes a symbol and no series, so the table's limit does not bound these.
     if (!full && symbols.size < 64 + 4 * this.#limit) return symbols.intern(bytes, start, end)
     const known = symbols.find(bytes, start, end)
-    return known >= 0 ? known : UNHELD
+    if (known >= 0) return known
+    this.#crowded = !full
+    return UNHELD
   }
 }
 

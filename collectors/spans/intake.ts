@@ -58,7 +58,7 @@ export class SpanIntake implements SpanConsumer, Running {
   begin(_request: ExportRequest): void {
     const now = this.#clock.monotonic()
     this.#weights?.budget.refill()
-    this.#requests.begin()
+    this.#requests.begin(now)
     this.#graph?.begin(now)
     this.#targets.begin(now)
   }
@@ -80,10 +80,11 @@ export class SpanIntake implements SpanConsumer, Running {
     this.#publish()
   }
 
-  /** Halves of requests are given up, and silent resources forgotten, even if no spans come in any more. */
+  /** Halves of requests are given up, and what is silent is forgotten, even if no spans come in any more. */
   collect(): void {
     const now = this.#clock.monotonic()
     this.#weights?.budget.refill()
+    this.#requests.expire(now)
     this.#graph?.expire(now)
     this.#targets.expire(now)
     this.#publish()

@@ -30,6 +30,8 @@ interface Families {
 interface Choices {
   readonly dimensions: readonly string[]
   readonly limit: number
+  /** Milliseconds that a label set is kept after its last span; 0 is for ever. */
+  readonly expiry: number
 }
 
 export class RequestMetrics {
@@ -64,7 +66,7 @@ export class RequestMetrics {
       resource: ['service.name', ...choices.dimensions],
     }
     this.#dimensions = choices.dimensions.length
-    this.#table = metrics.table(families.calls.name.replace(/_calls_total$/, ''), labels, choices.limit)
+    this.#table = metrics.table(families.calls.name.replace(/_calls_total$/, ''), labels, choices.limit, choices.expiry)
     this.#calls = new CounterColumn(this.#table, families.calls, { exemplars: true })
     this.#latency = new HistogramColumn(this.#table, families.latency)
     metrics.add(this.#calls)
@@ -91,9 +93,16 @@ export class RequestMetrics {
     this.#resourceAt = positions.resource
   }
 
-  begin(): void {
+  /** `now` is in milliseconds, from a clock that never goes back. */
+  begin(now: number): void {
+    this.expire(now)
     // Serial numbers are unique only within one request.
     this.#resource = -1
+  }
+
+  /** Removes what has expired. */
+  expire(now: number): void {
+    this.#table.sweep(now)
   }
 
   /** Counts a span as `weight` spans. */
@@ -122,15 +131,27 @@ export class RequestMetrics {
     if (this.#unheld) return this.#table.overflow()
     const before = this.#table.series
     const slot = this.#table.slot(set)
-    if (this.#table.series !== before && view.status !== ERROR) this.#addErrorSibling(set)
+    if (this.#table.series !== before) this.#tieSiblings(set, slot, view.status)
     return slot
   }
 
-  /** Exposes the operation's errors from 0 on, so that rate() sees the first one. */
-  #addErrorSibling(set: Uint32Array): void {
-    if (this.#table.full) return
-    set[3] = this.#statuses[ERROR]!
-    this.#table.slot(set)
+  /**
+   * Exposes the operation's errors from 0 on, so that rate() sees the first one, and keeps them as long as anything else
+   * of the operation, so that it sees the next one.
+   */
+  #tieSiblings(set: Uint32Array, slot: number, status: number): void {
+    const table = this.#table
+    if (status !== ERROR) {
+      set[3] = this.#statuses[ERROR]!
+      const errors = table.full ? table.find(set) : table.slot(set)
+      if (errors >= 0) table.tie(slot, errors)
+      return
+    }
+    for (const other of this.#statuses.slice(0, ERROR)) {
+      set[3] = other
+      const sibling = table.find(set)
+      if (sibling >= 0) table.tie(sibling, slot)
+    }
   }
 
   #enterResource(view: SpanView): void {

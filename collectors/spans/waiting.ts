@@ -117,6 +117,15 @@ export class Waiting {
     this.size--
   }
 
+  /** Sets the marks of the symbols that entries hold. */
+  mark(marks: Uint8Array): void {
+    for (let entry = this.#oldest; entry >= 0; entry = this.#newer[entry]!) {
+      marks[this.service[entry]!] = 1
+      // What names no symbol is negative, and sets no mark.
+      marks[this.peer[entry]!] = 1
+    }
+  }
+
   /** Offset in `ids` of an entry's trace id. */
   trace(entry: number): number {
     return entry * IDS

@@ -46,6 +46,10 @@ export class Carry {
     this.#fractions = larger
   }
 
+  clear(slot: number): void {
+    this.#fractions[slot] = 0
+  }
+
   /** How often to count a span of this weight in this label set: at least once. */
   times(slot: number, weight: number): number {
     if (weight === 1) return 1

@@ -31,6 +31,11 @@ export class Exemplars {
     this.#times = copied(this.#times, new Float64Array(cells))
   }
 
+  /** Forgets the exemplars of some cells. */
+  clear(from: number, to: number): void {
+    this.#times.fill(0, from, to)
+  }
+
   /** Writes ` # {trace_id="…",span_id="…"} value time` (OpenMetrics 1.0, Exemplars), or nothing if there is none. */
   write(page: Page, cell: number): void {
     if (this.#times[cell] === 0) return
