@@ -209,7 +209,7 @@ export const spans: Omit<Collector<SpansOptions>, 'start'> & {
         : undefined,
       targets: new Targets(options.target_info, metrics, targetInfo, targetsDropped),
       probes: options.probes === 'exclude' ? new ProbeSpans() : undefined,
-      excluded: () => leftOut.inc({ reason: 'probe' }),
+      excluded: (n: number) => leftOut.inc({ reason: 'probe' }, n),
       weights: options.sampling === 'weighted' ? { budget, exceeded: (n: number) => beyond.inc(n) } : undefined,
     }
     return new SpanIntake(parts, clock)

@@ -24,3 +24,4 @@ export type {
 } from './metrics/sample.ts'
 export { collectorDuration, collectorSuccess, type Exposition, Scrape, type Source } from './metrics/scrape.ts'
 export { OVERFLOW, SeriesTable } from './metrics/table.ts'
+export { word } from './metrics/word.ts'

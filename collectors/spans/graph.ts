@@ -8,12 +8,14 @@ import {
   HistogramColumn,
   type HistogramFamily,
   type Metrics,
+  OVERFLOW,
   type SeriesTable,
 } from '../../exporter/metrics.ts'
 import type { SpanConsumer, SpanView } from '../otlp.ts'
+import { Known } from './known.ts'
 import { Peers } from './peer.ts'
 import { Waiting } from './waiting.ts'
-import { type Budget, Carry, observe } from './weight.ts'
+import { type Budget, Carry } from './weight.ts'
 
 const SERVER = 2
 const CLIENT = 3
@@ -28,6 +30,8 @@ const PARENT_REMOTE = 0x200
 const UNHELD = -1
 /** No attribute names the peer. */
 const NAMELESS = -2
+/** No slot. */
+const NONE = -1
 
 /** Names of peers that turned out to be services are let go at most this often. */
 const TIDY_MS = 1000
@@ -62,12 +66,16 @@ export class ServiceGraph {
   readonly #wait: number
   readonly #limit: number
   readonly #table: SeriesTable
+  /** Edges to or from a node that sends no spans, by the bytes of its name. */
+  readonly #known = new Known()
+  /** Edges that had expired when the known ones were cleared. */
+  #expired = 0
   readonly #total: CounterColumn
   readonly #failed: CounterColumn
   readonly #clientSeconds: HistogramColumn
   readonly #serverSeconds: HistogramColumn
   readonly #carry: Carry
-  // Counted here and published after each request: prom-client's counters cost as much as all the rest.
+  // Counted here and published on a scrape.
   readonly #unpaired = new Float64Array(2 * REASONS.length)
   #edgeless = 0
   readonly #publish: () => void
@@ -137,6 +145,11 @@ export class ServiceGraph {
   expire(now: number): void {
     this.#now = now
     this.#table.sweep(now)
+    if (this.#table.expired !== this.#expired) {
+      this.#expired = this.#table.expired
+      this.#known.clear()
+      this.#waiting.edge.fill(NONE)
+    }
     if (this.#crowded && now - this.#tidied >= TIDY_MS) {
       this.#crowded = false
       this.#tidied = now
@@ -159,22 +172,28 @@ export class ServiceGraph {
     const { kind } = view
     if (kind < SERVER) return
     if (view.resourceSerial !== this.#resource) this.#enterResource(view)
-    if (kind === CLIENT && this.#peers.database(view)) {
+    if (kind === CLIENT) {
+      const peer = this.#peers.server(view)
       // A database sends no spans; how long it took is as the client saw it.
-      this.#single(view, false, this.#name(view, this.#peers.server(view)), this.#database, weight)
-    } else if (kind === CLIENT) this.#half(view, false, this.#name(view, this.#peers.server(view)), weight)
-    else if (kind === PRODUCER) this.#half(view, false, this.#name(view, this.#peers.broker(view)), weight)
+      if (this.#peers.database(view)) this.#single(view, false, peer, this.#database, weight)
+      else this.#half(view, false, peer, weight)
+    } else if (kind === PRODUCER) this.#half(view, false, this.#peers.broker(view), weight)
     else if (view.parentSpanId < 0) {
       const peer = this.#caller(view)
-      this.#single(view, true, peer, kind === CONSUMER && peer !== this.#user ? this.#messaging : this.#virtual, weight)
+      this.#single(view, true, peer, this.#virtualType(view, peer), weight)
     } else if ((view.flags & PARENT_KNOWN) === 0 || (view.flags & PARENT_REMOTE) !== 0)
       this.#half(view, true, this.#caller(view), weight)
     // What is left is a server span inside its own process: the same request, seen a second time.
   }
 
+  /** Where the name of the caller stands among the attributes, or -1 for a user. */
   #caller(view: SpanView): number {
-    const peer = this.#name(view, view.kind === CONSUMER ? this.#peers.broker(view) : this.#peers.client(view))
-    return peer === NAMELESS ? this.#user : peer
+    return view.kind === CONSUMER ? this.#peers.broker(view) : this.#peers.client(view)
+  }
+
+  /** The type of an edge to a node that sends no spans; `peer` is where its name stands, or -1. */
+  #virtualType({ kind }: SpanView, peer: number): number {
+    return kind >= PRODUCER && peer >= 0 ? this.#messaging : this.#virtual
   }
 
   /** One half of a request: together with its other half it is an edge, alone it waits. */
@@ -190,11 +209,15 @@ export class ServiceGraph {
       // Several servers under one client span, or a request that was sent again: at most one can have a partner.
       this.#giveUp(other, 'repeated')
     } else if (waiting.full) this.#giveUp(waiting.oldest, 'full')
-    const entry = waiting.add(view.bytes, view.traceId, client, view.spanId, this.#now)
+    const entry = waiting.add(view.bytes, view.spanId, this.#now)
+    const type = this.#virtualType(view, peer)
+    const edge = this.#recall(view, server, peer, type)
     waiting.server[entry] = server ? 1 : 0
     waiting.service[entry] = this.#service
-    waiting.peer[entry] = peer
-    waiting.messaging[entry] = view.kind >= PRODUCER ? 1 : 0
+    waiting.peer[entry] = edge >= 0 ? this.#table.symbol(edge, server ? 0 : 1) : this.#peer(view, server, peer)
+    waiting.type[entry] = type
+    waiting.edge[entry] = edge
+    if (edge < 0) this.#learn(entry)
     waiting.failed[entry] = view.status === ERROR ? 1 : 0
     waiting.seconds[entry] = view.seconds
     waiting.endSeconds[entry] = view.endSeconds
@@ -207,7 +230,7 @@ export class ServiceGraph {
     waiting.remove(other)
     const theirs = waiting.service[other]!
     const type = view.kind >= PRODUCER ? this.#messaging : this.#direct
-    const slot = server ? this.#slot(theirs, this.#service, type) : this.#slot(this.#service, theirs, type)
+    const slot = this.#slot(server, this.#service, theirs, type)
     const failed = view.status === ERROR || waiting.failed[other] === 1
     const times = this.#count(slot, failed, Math.max(weight, waiting.weight[other]!))
     observeView(server ? this.#serverSeconds : this.#clientSeconds, slot, view, times)
@@ -216,10 +239,35 @@ export class ServiceGraph {
 
   /** An edge of which only one half will ever be seen. */
   #single(view: SpanView, server: boolean, peer: number, type: number, weight: number): void {
-    const slot = server ? this.#slot(peer, this.#service, type) : this.#slot(this.#service, peer, type)
+    const known = this.#recall(view, server, peer, type)
+    const slot = known >= 0 ? known : this.#slot(server, this.#service, this.#peer(view, server, peer), type)
     const times = this.#count(slot, view.status === ERROR, weight)
     observeView(this.#serverSeconds, slot, view, times)
     if (!server) observeView(this.#clientSeconds, slot, view, times)
+    if (known >= 0) this.#table.touch(slot)
+    else if (slot !== OVERFLOW) this.#known.keep(slot, this.#table.series)
+  }
+
+  /**
+   * Fast path: the slot of the edge between the service at hand and a peer that sends no spans, by the bytes of its name;
+   * or -1.
+   */
+  #recall(view: SpanView, server: boolean, peer: number, type: number): number {
+    const known = this.#known
+    known.begin((this.#service << 8) | (type << 1) | (server ? 1 : 0))
+    const { start, end } = view.spanAttributes
+    if (peer >= 0) known.piece(1, view.bytes, start[peer]!, end[peer]!)
+    return known.find()
+  }
+
+  /** Remembers the edge that a half will be if it stays alone, provided that there is one like it. */
+  #learn(entry: number): void {
+    const { server, service, peer, type, edge } = this.#waiting
+    if (service[entry]! < 0 || peer[entry]! < 0) return
+    const slot = this.#table.find(this.#setOf(server[entry] === 1, service[entry]!, peer[entry]!, type[entry]!))
+    if (slot < 0) return
+    edge[entry] = slot
+    this.#known.keep(slot, this.#table.series)
   }
 
   /** The other half did not come. */
@@ -235,8 +283,9 @@ export class ServiceGraph {
       this.#edgeless++
       return
     }
-    const type = waiting.messaging[entry] === 1 && peer !== this.#user ? this.#messaging : this.#virtual
-    const slot = server ? this.#slot(peer, service, type) : this.#slot(service, peer, type)
+    const known = waiting.edge[entry]!
+    const slot = known >= 0 ? known : this.#slot(server, service, peer, waiting.type[entry]!)
+    if (known >= 0) this.#table.touch(slot)
     const times = this.#count(slot, waiting.failed[entry] === 1, waiting.weight[entry]!)
     // The time of a virtual server is what its client saw; nobody saw the time of a virtual client.
     this.#observeWaiting(this.#serverSeconds, slot, entry, times)
@@ -253,16 +302,21 @@ export class ServiceGraph {
   #observeWaiting(column: HistogramColumn, slot: number, entry: number, times: number): void {
     const waiting = this.#waiting
     const seconds = waiting.seconds[entry]!
-    const cell = observe(column, slot, seconds, times)
+    const cell = column.observe(slot, seconds, times)
     column.exemplar(cell, seconds, waiting.endSeconds[entry]!, waiting.ids, waiting.trace(entry), waiting.span(entry))
   }
 
-  #slot(client: number, server: number, type: number): number {
-    if (client === UNHELD || server === UNHELD) return this.#table.overflow()
-    this.#set[0] = client
-    this.#set[1] = server
+  /** The slot of the edge between a service, which is the server or the client, and its peer. */
+  #slot(server: boolean, service: number, peer: number, type: number): number {
+    if (service === UNHELD || peer === UNHELD) return this.#table.overflow()
+    return this.#table.slot(this.#setOf(server, service, peer, type))
+  }
+
+  #setOf(server: boolean, service: number, peer: number, type: number): Uint32Array {
+    this.#set[0] = server ? peer : service
+    this.#set[1] = server ? service : peer
     this.#set[2] = type
-    return this.#table.slot(this.#set)
+    return this.#set
   }
 
   #enterResource(view: SpanView): void {
@@ -273,8 +327,10 @@ export class ServiceGraph {
     this.#service = named ? this.#symbol(view.bytes, start[at]!, end[at]!) : this.#unknownService
   }
 
-  #name({ bytes, spanAttributes: { start, end } }: SpanView, at: number): number {
-    return at < 0 ? NAMELESS : this.#symbol(bytes, start[at]!, end[at]!)
+  /** The symbol of the peer whose name stands at `at` among the attributes. */
+  #peer({ bytes, spanAttributes: { start, end } }: SpanView, server: boolean, at: number): number {
+    if (at < 0) return server ? this.#user : NAMELESS
+    return this.#symbol(bytes, start[at]!, end[at]!)
   }
 
   #symbol(bytes: Buffer, start: number, end: number): number {
@@ -289,6 +345,6 @@ export class ServiceGraph {
 }
 
 function observeView(column: HistogramColumn, slot: number, view: SpanView, times: number): void {
-  const cell = observe(column, slot, view.seconds, times)
+  const cell = column.observe(slot, view.seconds, times)
   column.exemplar(cell, view.seconds, view.endSeconds, view.bytes, view.traceId, view.spanId)
 }

@@ -12,8 +12,9 @@ import {
 } from '../../exporter/metrics.ts'
 import type { AttributeView, SpanConsumer, SpanView } from '../otlp.ts'
 import { attributeText } from './attribute.ts'
+import { Known } from './known.ts'
 import { labelName } from './label.ts'
-import { type Budget, Carry, observe } from './weight.ts'
+import { type Budget, Carry } from './weight.ts'
 
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(kind => `SPAN_KIND_${kind}`)
 const STATUSES = ['UNSET', 'OK', 'ERROR'].map(status => `STATUS_CODE_${status}`)
@@ -37,6 +38,9 @@ interface Choices {
 export class RequestMetrics {
   readonly wants: SpanConsumer['wants']
   readonly #table: SeriesTable
+  readonly #known = new Known()
+  /** Label sets that had expired when the known ones were cleared. */
+  #expired = 0
   readonly #calls: CounterColumn
   readonly #latency: HistogramColumn
   readonly #size: CounterColumn | undefined
@@ -103,6 +107,9 @@ export class RequestMetrics {
   /** Removes what has expired. */
   expire(now: number): void {
     this.#table.sweep(now)
+    if (this.#table.expired === this.#expired) return
+    this.#expired = this.#table.expired
+    this.#known.clear()
   }
 
   /** Counts a span as `weight` spans. */
@@ -111,7 +118,7 @@ export class RequestMetrics {
     const times = this.#carry.times(slot, weight)
     this.#calls.add(slot, times)
     this.#calls.exemplar(slot, 1, view.endSeconds, view.bytes, view.traceId, view.spanId)
-    const bucket = observe(this.#latency, slot, view.seconds, times)
+    const bucket = this.#latency.observe(slot, view.seconds, times)
     this.#latency.exemplar(bucket, view.seconds, view.endSeconds, view.bytes, view.traceId, view.spanId)
     this.#size?.add(slot, (view.end - view.start) * times)
     if (view.events > 0) this.#events.add(slot, view.events * times)
@@ -120,7 +127,37 @@ export class RequestMetrics {
 
   #slot(view: SpanView): number {
     if (view.resourceSerial !== this.#resource) this.#enterResource(view)
-    this.#unheld = !this.#serviceHeld
+    if (!this.#serviceHeld) return this.#table.overflow()
+    // Fast path: the same bytes as before.
+    const known = this.#known
+    known.begin((this.#service << 5) | (view.kind << 2) | view.status)
+    known.piece(1, view.bytes, view.nameStart, view.nameEnd)
+    for (let i = 0; i < this.#dimensions; i++) this.#piece(view, i)
+    const same = known.find()
+    if (same >= 0) {
+      this.#table.touch(same)
+      return same
+    }
+    const slot = this.#search(view)
+    if (slot !== OVERFLOW) known.keep(slot, this.#table.series)
+    return slot
+  }
+
+  #piece(view: SpanView, i: number): void {
+    const own = this.#spanAt[i]!
+    let attributes = view.spanAttributes
+    let at = own
+    if (attributes.type[own] === 0) {
+      attributes = view.resourceAttributes
+      at = this.#resourceAt[1 + i]!
+    }
+    const type = attributes.type[at]!
+    if (type === 0) this.#known.piece(0, view.bytes, 0, 0)
+    else this.#known.piece(type, view.bytes, attributes.start[at]!, attributes.end[at]!)
+  }
+
+  #search(view: SpanView): number {
+    this.#unheld = false
     const set = this.#set
     set[0] = this.#service
     set[1] = this.#symbol(view.bytes, view.nameStart, view.nameEnd)

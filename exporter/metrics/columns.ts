@@ -155,13 +155,13 @@ export class HistogramColumn implements Column, Rendering {
     table.join(this)
   }
 
-  /** Counts one observation and returns its cell, for `exemplar`. */
-  observe(slot: number, value: number): number {
+  /** Counts `times` observations of one value and returns their cell, for `exemplar`. */
+  observe(slot: number, value: number, times = 1): number {
     let bucket = 0
     while (bucket < this.#bounds.length && value > this.#bounds[bucket]!) bucket++
     const cell = slot * this.#width + bucket
-    this.#counts[cell] = this.#counts[cell]! + 1
-    this.#sums[slot] = this.#sums[slot]! + value
+    this.#counts[cell] = this.#counts[cell]! + times
+    this.#sums[slot] = this.#sums[slot]! + value * times
     return cell
   }
 

@@ -106,6 +106,16 @@ export class SeriesTable {
     return this.full ? this.overflow() : this.#add(hash, symbols)
   }
 
+  /** The symbol of a slot's label at a position. */
+  symbol(slot: number, label: number): number {
+    return this.#keys[slot * this.labels.length + label]!
+  }
+
+  /** Takes a slot as asked for, which was handed out since the last removal (`expired`). */
+  touch(slot: number): void {
+    this.#seen[slot] = this.#now
+  }
+
   /** The slot of a label set that is held, or -1. To ask here does not keep it. */
   find(symbols: Uint32Array): number {
     return this.#find(this.#hash(symbols), symbols)
