@@ -5,7 +5,7 @@ import type { Page } from './page.ts'
 import { endExemplar } from './protobuf.ts'
 import { word } from './word.ts'
 
-// An exemplar lies in one piece, since to write one in three places took twice as long (row intake-http):
+// An exemplar lies in one piece, which is a twentieth of row intake-http against three places, each in another cache line:
 // trace id 16 bytes, span id 8, value 8, time 8.
 const BYTES = 40
 const WORDS = BYTES / 4

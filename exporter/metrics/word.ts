@@ -1,4 +1,5 @@
-// Bytes read four at a time. Ids that are copied, hashed and compared by words take half the time (row intake-http).
+// Bytes read four at a time. Ids that are copied, hashed and compared by words take half the time: 11 ns
+// instead of 21 for an exemplar's two, of which a span has two to four (row intake-http).
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
