@@ -80,7 +80,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /**
- * The contract with sidecar.ts: `ride(options, command?, source?)` starts the sidecar, and the application if there is a
+ * The contract with sidecar.ts: `ride(options, stop, command?, source?)` starts the sidecar, and the application if there is a
  * command; it resolves with the exit code when all is over, and rejects if it cannot start. Nothing outlives it.
  */
 async function ride(options: Options, command: string[] | undefined, source: Source): Promise<number> {

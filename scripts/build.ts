@@ -1,6 +1,6 @@
 // `npm run build [-- --out DIR]`: main.ts and what it imports become JavaScript in dist/, since Node does not strip types
 // inside node_modules. One module for each time at which something is loaded, instead of one for each source: loading 150
-// more costs 7 MiB and a fifth of the start (bench row "start"). tsc judges, and writes the types.
+// more takes a quarter more CPU until it is ready (bench row "start"). tsc judges, and writes the types.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync } from 'node:fs'

@@ -37,7 +37,6 @@ try {
   inject(node, blob)
   mkdirSync(resolve(out), { recursive: true })
   rmSync(executable, { force: true })
-  // Not moved: of a file that was written in one piece the kernel maps far more than is used, 14 MiB of resident memory.
   copyFileSync(node, executable)
   writeFileSync(`${executable}.licenses.txt`, licences(packages))
 } finally {
