@@ -21,7 +21,7 @@ import { app } from './options/app.ts'
 import { type Field, type Fields, type Section, section, type Values } from './options/kinds.ts'
 import { log } from './options/log.ts'
 import { type Reading, read, type Sources } from './options/read.ts'
-import { reloadFamilies } from './sidecar/reload.ts'
+import { reloadFamilies } from './sidecar/families.ts'
 
 export interface Part {
   /** One sentence for the README's table. */

@@ -4,7 +4,7 @@ import * as logs from '../collectors/logs.ts'
 import * as metrics from '../collectors/metrics.ts'
 import * as otlp from '../collectors/otlp.ts'
 import { families as app } from '../collectors/process.ts'
-import { buildInfo, cpu, loopDelay, borrowed as ours } from '../collectors/self.ts'
+import { buildInfo, cpu, loopDelay, borrowed as ours, uncaughtExceptions } from '../collectors/self.ts'
 import { edgeless, excluded, targetsDropped, unpaired, unweighted } from '../collectors/spans.ts'
 import {
   collectorDuration,
@@ -14,8 +14,7 @@ import {
   seriesOverflow,
 } from '../exporter/metrics.ts'
 import { certificateExpiry, configReloaded, refusedRequests } from '../exporter/web.ts'
-import { successful, successTime } from '../sidecar/reload.ts'
-import { uncaughtExceptions } from '../supervise.ts'
+import { successful, successTime } from '../sidecar/families.ts'
 import { type Annotation, type Board, chosen, folded, open } from './board.ts'
 import { PER_INSTANCE } from './measures.ts'
 import { lines, stat, table, timeline } from './panels.ts'
