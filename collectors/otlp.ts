@@ -16,7 +16,10 @@ export { accepted, adjusted, inflight, received, refused, refusedConnections, re
 export { valueText } from './otlp/value.ts'
 export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
 
-/** One OTLP request as it came, and the same as protobuf. The bytes are immutable: consumers may keep them. */
+/**
+ * One OTLP request as it came, and the same as protobuf. Its bytes are valid only during the call, since the next request is
+ * put in the same place: a consumer copies what it keeps.
+ */
 export interface ExportRequest {
   readonly signal: 'traces' | 'metrics' | 'logs'
   readonly encoding: 'protobuf' | 'json'

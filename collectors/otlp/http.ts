@@ -4,7 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock } from '../collector.ts'
-import { type Budget, type Inflated, inflate, receive, Share } from './body.ts'
+import { type Budget, type Inflated, inflate, join, own, receive, Share } from './body.ts'
 import type { Intake } from './intake.ts'
 import type { Addressee, HttpCode, Ledger } from './ledger.ts'
 import { allowance, preflight } from './origins.ts'
@@ -120,8 +120,8 @@ class Exchanges {
       switch (received.kind) {
         case 'body':
           if (gzipped)
-            inflate(received.body, limit, share, inflated => this.#inflated(inflated, exchange, signal, share))
-          else this.#take(received.body, exchange, signal, share)
+            inflate(own(received.chunks), limit, share, inflated => this.#inflated(inflated, exchange, signal, share))
+          else this.#take(join(received.chunks, received.length), exchange, signal, share)
           return
         case 'too_large':
           share.release()

@@ -6,7 +6,7 @@ import protobuf from 'protobufjs'
 import t, { type Test } from 'tap'
 import { doors, eventually, OPTIONS, Wire } from './doors.ts'
 import { Recorder } from './recorder.ts'
-import { attribute, hex, ld, SID, span, traces } from './requests.ts'
+import { attribute, hex, ld, many, SID, span, traces } from './requests.ts'
 
 const GOOD = traces([attribute(1, 'service.name', 'shop')], span('a'), span('b'))
 const TRACES = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
@@ -157,6 +157,23 @@ t.test('frames that are not one message are refused', async t => {
   t.match(brotli, { code: '12', headers: { 'grpc-accept-encoding': 'identity,gzip' } })
   t.equal(spans.spans.length, 16)
   t.equal((await counted('pillion_otlp_requests_total'))['{signal="traces",transport="grpc",code="13"}'], 13)
+})
+
+t.test('large messages that arrive at the same time are not mixed up', async t => {
+  const spans = new Recorder()
+  const { grpcPort } = await doors(t, { spans: [spans] })
+  const [one, other] = [session(t, grpcPort), session(t, grpcPort)]
+  const bodies = [many('a', 3000), many('b', 4000), many('c', 30_000), many('d', 3000)]
+  const calls = bodies.map((body, i) => call(i % 2 ? one : other, {}, [frame(body)]))
+  t.match(
+    await Promise.all(calls),
+    bodies.map(() => ({ code: '0' })),
+  )
+  t.same(
+    new Set(spans.requests.map(({ bytes }) => bodies.findIndex(body => body.equals(bytes)))),
+    new Set([0, 1, 2, 3]),
+    'each as it was sent',
+  )
 })
 
 t.test('a message over the limit is refused by its prefix, and nothing is allocated for it', async t => {

@@ -4,7 +4,7 @@ import protobuf from 'protobufjs'
 import t from 'tap'
 import { doors, type Got, OPTIONS, Wire } from './doors.ts'
 import { Recorder } from './recorder.ts'
-import { attribute, ld, SID, span, TID, traces } from './requests.ts'
+import { attribute, ld, many, SID, span, TID, traces } from './requests.ts'
 
 const GOOD = traces([attribute(1, 'service.name', 'shop')], span('a'), span('b'))
 const EMPTY = Buffer.alloc(0)
@@ -225,6 +225,26 @@ t.test('a body in pieces is put together', async t => {
   t.equal(spans.spans.length, 2)
   t.same(spans.requests[0]?.bytes, GOOD)
   wire.close()
+})
+
+t.test('large bodies that arrive at the same time are not mixed up', async t => {
+  const spans = new Recorder()
+  const { port } = await doors(t, { spans: [spans] })
+  const bodies = [many('a', 3000), many('b', 4000), many('c', 30_000), many('d', 3000)]
+  const wires = bodies.map(() => new Wire(port))
+  for (const [i, body] of bodies.entries()) {
+    const head = `POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nContent-Length: ${body.length}`
+    wires[i]?.send(`${head}\r\n\r\n`)
+    wires[i]?.send(body.subarray(0, 150_000))
+  }
+  for (const [i, body] of bodies.entries()) wires[i]?.send(body.subarray(150_000))
+  for (const wire of wires) await wire.until(() => wire.text.includes('200 OK'), 'an answer')
+  t.same(
+    new Set(spans.requests.map(({ bytes }) => bodies.findIndex(body => body.equals(bytes)))),
+    new Set([0, 1, 2, 3]),
+    'each as it was sent',
+  )
+  for (const wire of wires) wire.close()
 })
 
 t.test('a client that asks first is told to go on, or why not', async t => {

@@ -46,7 +46,7 @@ export class Recorder implements SpanConsumer {
   }
 
   begin(request: ExportRequest): void {
-    this.requests.push(request)
+    this.requests.push({ ...request, bytes: Buffer.from(request.bytes) })
   }
 
   end(): void {

@@ -81,3 +81,8 @@ function nested(depth: number, tags: readonly number[]): Buffer {
   wrap(0x12)
   return Buffer.concat(heads.toReversed())
 }
+
+/** A request of as many spans of one name, whose bytes do not fit into one packet when they are many. */
+export function many(name: string, count: number): Buffer {
+  return traces([attribute(1, 'service.name', name)], ...Array.from({ length: count }, () => span(name)))
+}
