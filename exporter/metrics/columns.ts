@@ -100,8 +100,12 @@ export class CounterColumn implements Column, Rendering {
     const end = Math.min(table.slots, from + SLICE_LINES)
     for (let slot = from; slot < end; slot++) {
       if ((slot === OVERFLOW && table.overflowed === 0) || !this.#shows(slot)) continue
-      writeNumber(page, 'counter', table.labelText(slot), this.#values[slot]!, (message, field) =>
-        this.#exemplars?.writeMessage(message, field, slot),
+      writeNumber(
+        page,
+        'counter',
+        sink => table.writeLabels(sink, slot),
+        this.#values[slot]!,
+        this.#exemplars && ((message, field) => this.#exemplars?.writeMessage(message, field, slot)),
       )
     }
     if (end < table.slots) return end
@@ -197,7 +201,7 @@ export class HistogramColumn implements Column, Rendering {
 
   #writeMessage(page: Page, slot: number): void {
     const first = slot * this.#width
-    writeHistogram(page, this.#table.labelText(slot), {
+    writeHistogram(page, sink => this.#table.writeLabels(sink, slot), {
       sum: this.#sums[slot],
       bounds: this.#bounds,
       count: bucket => this.#counts[first + bucket]!,

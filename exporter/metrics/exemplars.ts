@@ -5,6 +5,14 @@ import type { Page } from './page.ts'
 import { endExemplar } from './protobuf.ts'
 import { copied } from './table.ts'
 
+const TRACE = Buffer.from(' # {trace_id="')
+const SPAN = Buffer.from('",span_id="')
+const CLOSE = Buffer.from('"} ')
+const SPACE = Buffer.from(' ')
+// LabelPairs up to the values, whose digits are as many as ever: 1 = {1 = name, 2 = value}.
+const TRACE_LABEL = Buffer.from('\x0a\x2c\x0a\x08trace_id')
+const SPAN_LABEL = Buffer.from('\x0a\x1b\x0a\x07span_id')
+
 /** The newest exemplar of each cell: trace id, span id, value, time. */
 export class Exemplars {
   #ids: Uint8Array
@@ -34,29 +42,24 @@ export class Exemplars {
   /** Writes ` # {trace_id="…",span_id="…"} value time` (OpenMetrics 1.0, Exemplars), or nothing if there is none. */
   write(page: Page, cell: number): void {
     if (this.#times[cell] === 0) return
-    page.text(' # {trace_id="')
+    page.piece(TRACE)
     page.hex(this.#ids, cell * 24, cell * 24 + 16)
-    page.text('",span_id="')
+    page.piece(SPAN)
     page.hex(this.#ids, cell * 24 + 16, cell * 24 + 24)
-    page.text('"} ')
+    page.piece(CLOSE)
     page.number(this.#values[cell]!)
-    page.text(' ')
-    page.text(this.#times[cell]!.toFixed(3))
+    page.piece(SPACE)
+    page.time(this.#times[cell]!)
   }
 
   /** Writes the same as a protobuf Exemplar, in the field given. */
   writeMessage(message: Message, field: number, cell: number): void {
     if (this.#times[cell] === 0) return
     const start = message.begin(field)
-    this.#label(message, 'trace_id', cell * 24, cell * 24 + 16)
-    this.#label(message, 'span_id', cell * 24 + 16, cell * 24 + 24)
+    message.piece(TRACE_LABEL)
+    message.hex(2, this.#ids, cell * 24, cell * 24 + 16)
+    message.piece(SPAN_LABEL)
+    message.hex(2, this.#ids, cell * 24 + 16, cell * 24 + 24)
     endExemplar(message, start, this.#values[cell]!, this.#times[cell]!)
-  }
-
-  #label(message: Message, name: string, from: number, to: number): void {
-    const start = message.begin(1)
-    message.text(1, name)
-    message.hex(2, this.#ids, from, to)
-    message.end(start)
   }
 }

@@ -10,10 +10,9 @@
 //   Span         = offset 1, length 2
 //   Exemplar     = label* 1, value 2, timestamp 3 {seconds 1, nanos 2}
 
-import { labelPairs } from './labels.ts'
 import { Message } from './message.ts'
 import type { Buckets, NativeHistogram } from './native.ts'
-import type { Page } from './page.ts'
+import type { Page, Sink } from './page.ts'
 
 export type FamilyType = 'counter' | 'gauge' | 'summary' | 'untyped' | 'histogram'
 
@@ -35,11 +34,14 @@ export type WriteExemplar = (message: Message, field: number) => void
 
 const none: WriteExemplar = () => {}
 
+/** A label text (labels.ts), or who writes one. */
+export type Labels = string | ((sink: Sink) => void)
+
 /** Writes one metric of a family of numbers. */
 export function writeNumber(
   page: Page,
   type: 'counter' | 'gauge' | 'untyped',
-  labels: string,
+  labels: Labels,
   value: number,
   exemplar: WriteExemplar = none,
 ): void {
@@ -62,7 +64,7 @@ export interface HistogramParts {
 }
 
 /** Writes one metric of a histogram family: classic buckets, and the native histogram if there is one. */
-export function writeHistogram(page: Page, labels: string, parts: HistogramParts): void {
+export function writeHistogram(page: Page, labels: Labels, parts: HistogramParts): void {
   metric(page, labels, message => {
     const start = message.begin(7)
     let total = 0
@@ -84,7 +86,7 @@ export function writeHistogram(page: Page, labels: string, parts: HistogramParts
 /** Writes one metric of a summary family. */
 export function writeSummary(
   page: Page,
-  labels: string,
+  labels: Labels,
   count: number,
   sum: number,
   quantiles: Iterable<readonly [quantile: number, value: number]>,
@@ -116,7 +118,7 @@ export function endExemplar(message: Message, start: number, value: number, seco
 }
 
 /** A Metric: its labels, then whatever `write` adds. */
-function metric(page: Page, labels: string, write: (message: Message) => void): void {
+function metric(page: Page, labels: Labels, write: (message: Message) => void): void {
   const message = scratch.clear()
   const start = message.begin(4)
   writeLabels(message, labels)
@@ -126,16 +128,14 @@ function metric(page: Page, labels: string, write: (message: Message) => void): 
 }
 
 /** LabelPairs in field 1, from a label text. */
-export function writeLabels(message: Message, labels: string): void {
+export function writeLabels(message: Message, labels: Labels): void {
   if (labels === '') return
-  for (const [name, value] of labelPairs(labels)) writeLabel(message, name, value)
-}
-
-function writeLabel(message: Message, name: string, value: string): void {
-  const start = message.begin(1)
-  message.text(1, name)
-  message.text(2, value)
-  message.end(start)
+  if (typeof labels !== 'string') {
+    labels({ bytes: (source, start, end) => message.labels(1, source, start, end) })
+    return
+  }
+  const text = Buffer.from(labels)
+  message.labels(1, text, 0, text.length)
 }
 
 function nativeFields(message: Message, native: NativeHistogram): void {

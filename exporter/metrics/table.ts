@@ -5,7 +5,7 @@
 // only label is metric_overflow="true", so that totals stay exact whatever is sent (the label is Tempo's).
 
 import { unescaped } from './labels.ts'
-import type { Page } from './page.ts'
+import type { Sink } from './page.ts'
 import { Symbols } from './symbols.ts'
 
 /** Slot 0 takes what no longer has room. */
@@ -80,8 +80,8 @@ export class SeriesTable {
   }
 
   /** Writes the label text of a slot, without braces. */
-  writeLabels(page: Page, slot: number): void {
-    page.bytes(this.#texts, this.#textStarts[slot]!, this.#textStarts[slot + 1]!)
+  writeLabels(sink: Sink, slot: number): void {
+    sink.bytes(this.#texts, this.#textStarts[slot]!, this.#textStarts[slot + 1]!)
   }
 
   /** The label text of a slot, as `writeLabels` writes it. */
