@@ -4,6 +4,7 @@
 import { Exemplars } from './exemplars.ts'
 import type { CounterFamily, HistogramFamily } from './family.ts'
 import { bound, type Format, type TextFormat, writeHead } from './format.ts'
+import { NativeColumn } from './native-column.ts'
 import type { Page } from './page.ts'
 import { openFamily, writeHistogram, writeNumber } from './protobuf.ts'
 import { type Column, copied, OVERFLOW, type SeriesTable } from './table.ts'
@@ -137,8 +138,10 @@ export class HistogramColumn implements Column, Rendering {
   readonly #heads: { readonly bucket: Uint8Array; readonly sum: Uint8Array; readonly count: Uint8Array }
   #counts: Float64Array
   #sums: Float64Array
+  readonly #native: NativeColumn | undefined
 
-  constructor(table: SeriesTable, family: HistogramFamily) {
+  /** With `native`, a schema, there are exponential buckets besides, which only the protobuf format shows. */
+  constructor(table: SeriesTable, family: HistogramFamily, more: { native?: number | undefined } = {}) {
     this.name = family.name
     this.help = family.help
     this.#table = table
@@ -152,6 +155,7 @@ export class HistogramColumn implements Column, Rendering {
     this.#exemplars = new Exemplars(table.capacity * this.#width)
     this.#counts = new Float64Array(table.capacity * this.#width)
     this.#sums = new Float64Array(table.capacity)
+    this.#native = more.native === undefined ? undefined : new NativeColumn(table.capacity, more.native)
     table.join(this)
   }
 
@@ -162,6 +166,7 @@ export class HistogramColumn implements Column, Rendering {
     const cell = slot * this.#width + bucket
     this.#counts[cell] = this.#counts[cell]! + 1
     this.#sums[slot] = this.#sums[slot]! + value
+    this.#native?.observe(slot, value)
     return cell
   }
 
@@ -180,6 +185,7 @@ export class HistogramColumn implements Column, Rendering {
     this.#counts = copied(this.#counts, new Float64Array(capacity * this.#width))
     this.#sums = copied(this.#sums, new Float64Array(capacity))
     this.#exemplars.grow(capacity * this.#width)
+    this.#native?.grow(capacity)
   }
 
   write(page: Page, format: Format, from: number): number {
@@ -206,6 +212,7 @@ export class HistogramColumn implements Column, Rendering {
       bounds: this.#bounds,
       count: bucket => this.#counts[first + bucket]!,
       exemplar: (message, field, bucket) => this.#exemplars.writeMessage(message, field, first + bucket),
+      native: this.#native?.of(slot),
     })
   }
 

@@ -11,7 +11,7 @@
 //   Exemplar     = label* 1, value 2, timestamp 3 {seconds 1, nanos 2}
 
 import { Message } from './message.ts'
-import type { Buckets, NativeHistogram } from './native.ts'
+import type { BucketParts, NativeParts } from './native.ts'
 import type { Page, Sink } from './page.ts'
 
 export type FamilyType = 'counter' | 'gauge' | 'summary' | 'untyped' | 'histogram'
@@ -60,7 +60,7 @@ export interface HistogramParts {
   /** Observations in bucket i, not cumulative; the last bucket is that of +Inf. */
   count(bucket: number): number
   exemplar?(message: Message, field: number, bucket: number): void
-  readonly native?: NativeHistogram | undefined
+  readonly native?: NativeParts | undefined
 }
 
 /** Writes one metric of a histogram family: classic buckets, and the native histogram if there is one. */
@@ -138,7 +138,7 @@ export function writeLabels(message: Message, labels: Labels): void {
   message.labels(1, text, 0, text.length)
 }
 
-function nativeFields(message: Message, native: NativeHistogram): void {
+function nativeFields(message: Message, native: NativeParts): void {
   message.sint(5, native.scale)
   message.double(6, native.zeroThreshold)
   message.uint(7, native.zeroCount)
@@ -152,7 +152,7 @@ function nativeFields(message: Message, native: NativeHistogram): void {
 /** Gaps up to this many empty buckets cost less as zeros than as a new span. */
 const SHORT_GAP = 2
 
-function sparse(message: Message, field: number, { offset, counts }: Buckets): void {
+function sparse(message: Message, field: number, { offset, counts }: BucketParts): void {
   // OTLP's bucket i ends at base^(i+1), Prometheus' bucket i at base^i.
   const spans: { offset: number; length: number }[] = []
   const deltas: number[] = []
