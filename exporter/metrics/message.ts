@@ -1,13 +1,13 @@
 // One protobuf message under construction, in a buffer that is used again for the next one. The length of a nested message
 // is written after its contents: one byte is kept free, and a longer length moves the contents.
 
-import type { Page } from './page.ts'
+import type { Page, Sink } from './page.ts'
 
 const VARINT = 0
 const FIXED64 = 1
 const LENGTH = 2
 
-export class Message {
+export class Message implements Sink {
   #bytes = Buffer.allocUnsafeSlow(4096)
   #view = new DataView(this.#bytes.buffer)
   #length = 0
@@ -69,6 +69,11 @@ export class Message {
       this.#bytes[this.#length++] = HEX[source[i]! >> 4]!
       this.#bytes[this.#length++] = HEX[source[i]! & 15]!
     }
+  }
+
+  /** Takes a label text, as LabelPairs in field 1. */
+  bytes(source: Uint8Array, start: number, end: number): void {
+    this.labels(1, source, start, end)
   }
 
   /**

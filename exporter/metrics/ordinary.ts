@@ -100,7 +100,7 @@ function writeBuckets(page: Page, name: string, labels: string, samples: readonl
   // They are cumulative here, as in the text formats.
   const cumulative = [...finite.map(each => each.value), total]
   writeHistogram(page, labels, {
-    sum: sampleOf(samples, `${name}_sum`),
+    sum: () => sampleOf(samples, `${name}_sum`),
     bounds: finite.map(each => Number(each.labels?.['le'])),
     count: bucket => cumulative[bucket]! - (cumulative[bucket - 1] ?? 0),
   })

@@ -74,6 +74,30 @@ export class Page implements Sink {
     this.#length += end - start
   }
 
+  /**
+   * Writes the rest of a line that begins with what stands before, then whole lines: each begins with what stands between
+   * the two places, then come a piece and a count, where the counts add up. Returns their sum.
+   */
+  cumulative(start: number, end: number, pieces: readonly Uint8Array[], counts: Float64Array, first: number): number {
+    const buffer = this.#buffer
+    let at = this.#length
+    let sum = 0
+    for (let i = 0; i < pieces.length; i++) {
+      if (i > 0) {
+        buffer.copyWithin(at, start, end)
+        at += end - start
+      }
+      const piece = pieces[i]!
+      for (let j = 0; j < piece.length; j++) buffer[at++] = piece[j]!
+      sum += counts[first + i]!
+      if (sum < 0x7fffffff) at = digits(buffer, at, sum | 0)
+      else at += buffer.write(spelled(sum), at)
+      buffer[at++] = NEWLINE
+    }
+    this.#length = at
+    return sum
+  }
+
   /** Writes lower-case hexadecimal digits, two for each byte. */
   hex(source: Uint8Array, start: number, end: number): void {
     this.#reserve((end - start) * 2)
@@ -171,6 +195,7 @@ export class Page implements Sink {
   }
 }
 
+const NEWLINE = 10
 const POINT = 46
 const NOTHING: Buffer[] = []
 const HEX = Buffer.from('0123456789abcdef')

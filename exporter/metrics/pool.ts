@@ -2,8 +2,11 @@
 // next part of the same one: new ones for each scrape were a fifth of its cost (row exposition).
 
 export const PAGE_BYTES = 128 * 1024
-/** Buffers kept for later, 1 MiB: what a scrape of any size holds while its reader keeps up. */
-const KEPT = 8
+/**
+ * Buffers kept for later, 4 MiB. While its reader keeps up, a text page of any size holds less than one of them; a family in
+ * protobuf is held as a whole, since its length stands before it.
+ */
+const KEPT = 32
 
 export class Pool {
   readonly #free: Buffer[] = []

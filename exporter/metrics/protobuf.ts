@@ -54,13 +54,13 @@ export function writeNumber(
 }
 
 export interface HistogramParts {
-  readonly sum: number | undefined
+  sum(): number | undefined
   /** Upper bounds in ascending order, without +Inf. */
   readonly bounds: ArrayLike<number>
   /** Observations in bucket i, not cumulative; the last bucket is that of +Inf. */
   count(bucket: number): number
   exemplar?(message: Message, field: number, bucket: number): void
-  readonly native?: NativeParts | undefined
+  native?(): NativeParts | undefined
 }
 
 /** Writes one metric of a histogram family: classic buckets, and the native histogram if there is one. */
@@ -77,8 +77,10 @@ export function writeHistogram(page: Page, labels: Labels, parts: HistogramParts
       message.end(at)
     }
     message.uint(1, total)
-    if (parts.sum !== undefined) message.double(2, parts.sum)
-    if (parts.native) nativeFields(message, parts.native)
+    const sum = parts.sum()
+    if (sum !== undefined) message.double(2, sum)
+    const native = parts.native?.()
+    if (native) nativeFields(message, native)
     message.end(start)
   })
 }
@@ -131,7 +133,7 @@ function metric(page: Page, labels: Labels, write: (message: Message) => void): 
 export function writeLabels(message: Message, labels: Labels): void {
   if (labels === '') return
   if (typeof labels !== 'string') {
-    labels({ bytes: (source, start, end) => message.labels(1, source, start, end) })
+    labels(message)
     return
   }
   const text = Buffer.from(labels)

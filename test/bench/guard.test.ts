@@ -99,4 +99,12 @@ t.test('100 000 series are written in many turns of the loop, in a bounded numbe
   const used = (after.user + after.system - user - system) / 1000
   t.ok(turns >= 3, `${turns} turns`)
   t.ok(used / turns < 50, `${used.toFixed(0)} ms in ${turns} turns`)
+
+  const held = new Set<ArrayBufferLike>()
+  const { chunks: stream, release } = await scrape.stream(undefined, AbortSignal.timeout(60_000))
+  for await (const chunk of stream) {
+    held.add(chunk.buffer)
+    release?.(chunk)
+  }
+  t.ok(held.size <= 3, `while it is read, the page is written into ${held.size} buffers`)
 })
