@@ -88,7 +88,7 @@ export class Delivery {
     if (few) this.#packed.moveTo(this.#plain)
     for (const each of few ?? []) this.#give(each)
     this.#plain.end()
-    if (this.#gzip) await once(this.#gzip.end(), 'end')
+    if (this.#gzip && this.#packed.open) await once(this.#gzip.end(), 'end')
     this.#packed.end()
   }
 
