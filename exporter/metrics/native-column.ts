@@ -32,10 +32,10 @@ export class NativeColumn {
     this.#counts = new Float64Array(capacity * MOST_BUCKETS)
   }
 
-  /** Counts a finite value from 0 on. */
-  observe(slot: number, value: number): void {
+  /** Counts a finite value from 0 on, some times. */
+  observe(slot: number, value: number, times: number): void {
     if (!(value > ZERO_THRESHOLD)) {
-      this.#zeros[slot] = this.#zeros[slot]! + 1
+      this.#zeros[slot] = this.#zeros[slot]! + times
       return
     }
     const finest = this.#bucket(value)
@@ -45,7 +45,7 @@ export class NativeColumn {
       bucket = finest >> this.#fallen[slot]!
     }
     const cell = slot * MOST_BUCKETS + place(bucket)
-    this.#counts[cell] = this.#counts[cell]! + 1
+    this.#counts[cell] = this.#counts[cell]! + times
   }
 
   /** The histogram of a label set, for the writers. */

@@ -157,6 +157,7 @@ export class Scrape {
   }
 
   async *#render(format: Format, parts: readonly Part[]): AsyncGenerator<Buffer> {
+    using _ = this.#metrics.beginRendering()
     const page = new Page(this.#pool)
     let sliceBegan = performance.now()
     const tired = async (): Promise<void> => {

@@ -12,6 +12,7 @@ export const DEFAULTS: SpansOptions = {
   native_histograms: { enabled: false, schema: 3 },
   sampling: 'plain',
   limit: 2000,
+  expiry: 3_600_000,
   probes: 'exclude',
   graph: { enabled: true, wait: 6000, pending: 10_000, limit: 500 },
   target_info: { limit: 100, expiry: 900_000 },
