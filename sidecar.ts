@@ -224,7 +224,7 @@ export async function startSidecar(
   const door = opened.use(
     await web.start(options.web, {
       connections: held.web,
-      scrape: (accept, signal) => scrape.scrape(accept, signal),
+      scrape: (accept, signal) => scrape.stream(accept, signal),
       status: async () => {
         await scrape.gather(AbortSignal.timeout(STATUS_MS))
         return status({

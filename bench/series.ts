@@ -25,6 +25,7 @@ const OPTIONS: Omit<SpansOptions, 'limit' | 'graph'> = {
   dimensions: [],
   naming: 'tempo',
   buckets: Array.from({ length: 14 }, (_, i) => 2 ** (i + 1)),
+  native_histograms: { enabled: false, schema: 3 },
   sampling: 'plain',
   expiry: 3_600_000,
   probes: 'exclude',

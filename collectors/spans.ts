@@ -139,6 +139,16 @@ export const options = section('Request metrics made from spans.', {
     duration('A duration such as 250ms.', { default: '1s', min: '0.001ms' }),
     { default: BUCKETS_MS },
   ),
+  native_histograms: section('Exponential buckets of the latency, besides the others, in the protobuf exposition.', {
+    enabled: flag(
+      'Whether they are kept, which takes 1.3 KiB more for each label set. Prometheus scrapes them if told to, and then may leave the other buckets out.',
+      { default: false },
+    ),
+    schema: integer(
+      'Buckets from each power of two to the next, as a power of two: 3 is 8 buckets, each 9 % wider than the one before. It falls for a label set whose durations would need more than 160 buckets.',
+      { default: 3, max: 8 },
+    ),
+  }),
   sampling: choice(
     'Whether a span that the SDK sampled counts once (plain), or as the number of spans that its tracestate says it stands for (weighted).',
     ['plain', 'weighted'],

@@ -11,9 +11,12 @@ import type { Row, Run } from '../run.ts'
 import { scrapeFor } from '../scraper.ts'
 import { pillion, type Server, scrape } from '../server.ts'
 
-const ACCEPT: Readonly<Record<TextFormat, string>> = {
+type Format = TextFormat | 'protobuf'
+
+const ACCEPT: Readonly<Record<Format, string>> = {
   text: 'text/plain;version=0.0.4',
   openmetrics: 'application/openmetrics-text;version=1.0.0',
+  protobuf: 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited',
 }
 /** A label set of request metrics is this many series: 2 of calls, 17 of the histogram, 1 of the size. */
 const SERIES_PER_SET = 20
@@ -23,31 +26,37 @@ export const exposition: Row = {
   title: 'Exposition',
   async measure(run) {
     const lines: Line[] = []
+    const own = await ownFamilies(run)
+    run.budget('/metrics without series of an application, CPU', '≤ 2 ms', `${own.toFixed(2)} ms`, own <= 2)
     for (const series of [1000, 10_000, 100_000]) {
       await using loaded = await Loaded.start(run, series)
-      for (const format of ['text', 'openmetrics'] as const) {
-        await using rival = await promClient(series / SERIES_PER_SET, format)
-        const ours = await cost(run, loaded.ours, format, false)
-        const packed = await cost(run, loaded.ours, format, true)
-        const theirs = await cost(run, rival, format, false)
-        const others = loaded.collector && (await cost(run, loaded.collector, format, false))
-        const otherPacked = loaded.collector && (await cost(run, loaded.collector, format, true))
-        const ratio = theirs.perSample / ours.perSample
-        const besides = others && others.perSample / ours.perSample
+      for (const format of ['text', 'openmetrics', 'protobuf'] as const) {
+        await using rival = format === 'protobuf' ? undefined : await promClient(series / SERIES_PER_SET, format)
+        const { ours, collector } = loaded
+        const [plain, packed, theirs, others, otherPacked] = await costs(run, format, [
+          { server: ours, gzip: false },
+          { server: ours, gzip: true },
+          { server: rival, gzip: false },
+          { server: collector, gzip: false },
+          { server: collector, gzip: true },
+        ])
+        if (!plain || !packed) throw new Error('ours is measured always')
+        const ratio = theirs && theirs.perSample / plain.perSample
+        const besides = others && others.perSample / plain.perSample
         lines.push([
           `${short(series)}, ${format}`,
-          `${short(ours.samples)}, ${short(ours.bytes)}`,
-          milliseconds(ours),
+          `${short(plain.samples)}, ${short(plain.bytes)}`,
+          milliseconds(plain),
           milliseconds(packed),
-          milliseconds(theirs),
-          advantage(ratio, 'prom-client'),
+          theirs ? milliseconds(theirs) : '',
+          ratio ? advantage(ratio, 'prom-client') : '',
           ...(others && otherPacked && besides
             ? [milliseconds(others), milliseconds(otherPacked), advantage(besides, 'the Collector')]
             : []),
         ])
-        if (format === 'openmetrics' || series < 10_000) continue
+        if (format !== 'text' || series < 10_000) continue
         const what = `/metrics of ${short(series)} series, CPU a sample`
-        run.budget(`${what}, beside prom-client`, '≥ 10 ×', `${ratio.toFixed(1)} ×`, ratio >= 10)
+        if (ratio) run.budget(`${what}, beside prom-client`, '≥ 10 ×', `${ratio.toFixed(1)} ×`, ratio >= 10)
         if (besides) run.budget(`${what}, beside the Collector`, 'less', `${besides.toFixed(1)} × less`, besides > 1)
       }
     }
@@ -61,7 +70,7 @@ export const exposition: Row = {
       ...(run.collector ? ['Collector ms', 'gzip', 'beside the Collector'] : []),
     ]
     return [
-      'CPU milliseconds of the whole server process for one scrape, back to back. The ratios are those of CPU a sample, since our page has our own families besides, and the Collector has no size and no errors at 0. OpenMetrics has exemplars in Pillion and prom-client; in the Collector they are off, its default.',
+      `CPU milliseconds of the whole server process for one scrape, back to back; without any series of an application a scrape costs ${own.toFixed(2)} ms. The ratios are those of CPU a sample, since our page has our own families besides, and the Collector has no size and no errors at 0. OpenMetrics and protobuf have exemplars in Pillion and, where it knows the format, in prom-client, which has no protobuf; in the Collector they are off, its default.`,
       table(head, lines),
     ].join('\n\n')
   },
@@ -76,20 +85,46 @@ interface Cost {
 
 const milliseconds = ({ ms }: Cost) => short(ms)
 
-async function cost(run: Run, server: Server, format: TextFormat, gzip: boolean): Promise<Cost> {
-  const samples = (await scrape(server, ACCEPT[format])).match(/^[^#\n]/gm)?.length ?? 0
-  const scraping = { port: server.metrics, accept: ACCEPT[format], gzip }
-  await scrapeFor({ ...scraping, seconds: 0.3 })
-  const costs: number[] = []
-  let bytes = 0
-  for (let round = 0; round < run.rounds; round++) {
-    const before = cpuSeconds(server.pid)
-    const scraped = await scrapeFor({ ...scraping, seconds: run.seconds })
-    costs.push(((cpuSeconds(server.pid) - before) * 1000) / scraped.scrapes)
-    bytes = scraped.bytes
+interface Contestant {
+  readonly server: Server | undefined
+  readonly gzip: boolean
+}
+
+/** What a scrape of each costs, taken in turns; nothing for those who are not there. */
+async function costs(run: Run, format: Format, all: readonly Contestant[]): Promise<(Cost | undefined)[]> {
+  const scraping = (server: Server, gzip: boolean) => ({ port: server.metrics, accept: ACCEPT[format], gzip })
+  const spent = all.map((): number[] => [])
+  const bytes = all.map(() => 0)
+  for (const { server, gzip } of all) if (server) await scrapeFor({ ...scraping(server, gzip), seconds: 0.3 })
+  for (let round = 0; round < run.rounds; round++)
+    for (const [n, { server, gzip }] of all.entries()) {
+      if (!server) continue
+      const before = cpuSeconds(server.pid)
+      const scraped = await scrapeFor({ ...scraping(server, gzip), seconds: run.seconds })
+      spent[n]!.push(((cpuSeconds(server.pid) - before) * 1000) / scraped.scrapes)
+      bytes[n] = scraped.bytes
+    }
+  const measured: (Cost | undefined)[] = []
+  for (const [n, { server }] of all.entries()) {
+    if (!server) {
+      measured.push(undefined)
+      continue
+    }
+    // The samples of a protobuf page are those of the text page.
+    const page = await scrape(server, ACCEPT[format === 'openmetrics' ? format : 'text'])
+    const samples = page.match(/^[^#\n]/gm)?.length ?? 0
+    const ms = median(spent[n]!)
+    measured.push({ ms, samples, bytes: bytes[n]!, perSample: ms / samples })
   }
-  const ms = median(costs)
-  return { ms, samples, bytes, perSample: ms / samples }
+  return measured
+}
+
+/** CPU milliseconds of a scrape of a sidecar that has seen nothing. */
+async function ownFamilies(run: Run): Promise<number> {
+  await using idle = await pillion()
+  const [cost] = await costs(run, 'text', [{ server: idle, gzip: false }])
+  if (!cost) throw new Error('it was measured')
+  return cost.ms
 }
 
 /** Ours and the Collector, holding the same label sets. */

@@ -31,6 +31,7 @@ interface Families {
 interface Choices {
   readonly dimensions: readonly string[]
   readonly limit: number
+  readonly native_histograms: { readonly enabled: boolean; readonly schema: number }
   /** Milliseconds that a label set is kept after its last span; 0 is for ever. */
   readonly expiry: number
 }
@@ -72,7 +73,9 @@ export class RequestMetrics {
     this.#dimensions = choices.dimensions.length
     this.#table = metrics.table(families.calls.name.replace(/_calls_total$/, ''), labels, choices.limit, choices.expiry)
     this.#calls = new CounterColumn(this.#table, families.calls, { exemplars: true })
-    this.#latency = new HistogramColumn(this.#table, families.latency)
+    this.#latency = new HistogramColumn(this.#table, families.latency, {
+      native: choices.native_histograms.enabled ? choices.native_histograms.schema : undefined,
+    })
     metrics.add(this.#calls)
     metrics.add(this.#latency)
     if (families.size) {

@@ -4,8 +4,10 @@
 import { Exemplars } from './exemplars.ts'
 import type { CounterFamily, HistogramFamily } from './family.ts'
 import { bound, type Format, type TextFormat, writeHead } from './format.ts'
-import type { Page } from './page.ts'
-import { openFamily, writeHistogram, writeNumber } from './protobuf.ts'
+import type { Message } from './message.ts'
+import { NativeColumn } from './native-column.ts'
+import type { Page, Sink } from './page.ts'
+import { type HistogramParts, openFamily, writeHistogram, writeNumber } from './protobuf.ts'
 import { type Column, copied, type SeriesTable } from './table.ts'
 
 /** A metric object that renders itself, in slices. */
@@ -41,6 +43,11 @@ export class CounterColumn implements Column, Rendering {
   readonly #exemplars: Exemplars | undefined
   readonly #head: Uint8Array
   #values: Float64Array
+  // Made once and told the slot: functions for each metric were a quarter of a protobuf page's garbage (row exposition).
+  #at = 0
+  readonly #labelsAt = (sink: Sink): void => this.#table.writeLabels(sink, this.#at)
+  readonly #exemplarAt = (message: Message, field: number): void =>
+    this.#exemplars?.writeMessage(message, field, this.#at)
 
   /** `shows` says which label sets to expose; by default all that the table holds. */
   constructor(
@@ -104,9 +111,8 @@ export class CounterColumn implements Column, Rendering {
     const end = Math.min(table.slots, from + SLICE_LINES)
     for (let slot = from; slot < end; slot++) {
       if (!table.shows(slot) || this.#shows?.(slot) === false) continue
-      writeNumber(page, 'counter', table.labelText(slot), this.#values[slot]!, (message, field) =>
-        this.#exemplars?.writeMessage(message, field, slot),
-      )
+      this.#at = slot
+      writeNumber(page, 'counter', this.#labelsAt, this.#values[slot]!, this.#exemplarAt)
     }
     if (end < table.slots) return end
     page.close()
@@ -137,8 +143,14 @@ export class HistogramColumn implements Column, Rendering {
   readonly #heads: { readonly bucket: Uint8Array; readonly sum: Uint8Array; readonly count: Uint8Array }
   #counts: Float64Array
   #sums: Float64Array
+  readonly #native: NativeColumn | undefined
+  // Made once and told the slot, as for the counters.
+  #at = 0
+  readonly #labelsAt = (sink: Sink): void => this.#table.writeLabels(sink, this.#at)
+  readonly #partsAt: HistogramParts
 
-  constructor(table: SeriesTable, family: HistogramFamily) {
+  /** With `native`, a schema, there are exponential buckets besides, which only the protobuf format shows. */
+  constructor(table: SeriesTable, family: HistogramFamily, more: { native?: number | undefined } = {}) {
     this.name = family.name
     this.help = family.help
     this.#table = table
@@ -152,6 +164,15 @@ export class HistogramColumn implements Column, Rendering {
     this.#exemplars = new Exemplars(table.capacity * this.#width)
     this.#counts = new Float64Array(table.capacity * this.#width)
     this.#sums = new Float64Array(table.capacity)
+    this.#native = more.native === undefined ? undefined : new NativeColumn(table.capacity, more.native)
+    this.#partsAt = {
+      bounds: this.#bounds,
+      sum: () => this.#sums[this.#at]!,
+      count: bucket => this.#counts[this.#at * this.#width + bucket]!,
+      exemplar: (message, field, bucket) =>
+        this.#exemplars.writeMessage(message, field, this.#at * this.#width + bucket),
+      native: () => this.#native?.of(this.#at),
+    }
     table.join(this)
   }
 
@@ -162,6 +183,7 @@ export class HistogramColumn implements Column, Rendering {
     const cell = slot * this.#width + bucket
     this.#counts[cell] = this.#counts[cell]! + times
     this.#sums[slot] = this.#sums[slot]! + value * times
+    this.#native?.observe(slot, value, times)
     return cell
   }
 
@@ -180,6 +202,7 @@ export class HistogramColumn implements Column, Rendering {
     this.#counts = copied(this.#counts, new Float64Array(capacity * this.#width))
     this.#sums = copied(this.#sums, new Float64Array(capacity))
     this.#exemplars.grow(capacity * this.#width)
+    this.#native?.grow(capacity)
   }
 
   clear(slot: number): void {
@@ -187,6 +210,7 @@ export class HistogramColumn implements Column, Rendering {
     this.#counts.fill(0, first, first + this.#width)
     this.#sums[slot] = 0
     this.#exemplars.clear(first, first + this.#width)
+    this.#native?.clear(slot)
   }
 
   write(page: Page, format: Format, from: number): number {
@@ -207,13 +231,8 @@ export class HistogramColumn implements Column, Rendering {
   }
 
   #writeMessage(page: Page, slot: number): void {
-    const first = slot * this.#width
-    writeHistogram(page, this.#table.labelText(slot), {
-      sum: this.#sums[slot],
-      bounds: this.#bounds,
-      count: bucket => this.#counts[first + bucket]!,
-      exemplar: (message, field, bucket) => this.#exemplars.writeMessage(message, field, first + bucket),
-    })
+    this.#at = slot
+    writeHistogram(page, this.#labelsAt, this.#partsAt)
   }
 
   // The first line of a series is built, and what its other buckets share with it is copied from there: a third of the
@@ -228,15 +247,17 @@ export class HistogramColumn implements Column, Rendering {
     const end = page.here
     const labels = start + head.length
     let cumulative = 0
-    for (let bucket = 0; bucket < this.#width; bucket++) {
-      const cell = slot * this.#width + bucket
-      cumulative += this.#counts[cell]!
-      if (bucket > 0) page.again(start, end)
-      page.piece(le[bucket]!)
-      page.number(cumulative)
-      if (format === 'openmetrics') this.#exemplars.write(page, cell)
-      page.piece(NEWLINE)
-    }
+    if (format === 'text') cumulative = page.cumulative(start, end, le, this.#counts, slot * this.#width)
+    else
+      for (let bucket = 0; bucket < this.#width; bucket++) {
+        const cell = slot * this.#width + bucket
+        cumulative += this.#counts[cell]!
+        if (bucket > 0) page.again(start, end)
+        page.piece(le[bucket]!)
+        page.number(cumulative)
+        if (format === 'openmetrics') this.#exemplars.write(page, cell)
+        page.piece(NEWLINE)
+      }
     page.piece(sum)
     page.again(labels, end)
     page.piece(CLOSE)

@@ -13,6 +13,14 @@ const DOUBLES = BYTES / 8
 const VALUE = 3
 const TIME = 4
 
+const TRACE = Buffer.from(' # {trace_id="')
+const SPAN = Buffer.from('",span_id="')
+const CLOSE = Buffer.from('"} ')
+const SPACE = Buffer.from(' ')
+// LabelPairs up to the values, whose digits are as many as ever: 1 = {1 = name, 2 = value}.
+const TRACE_LABEL = Buffer.from('\x0a\x2c\x0a\x08trace_id')
+const SPAN_LABEL = Buffer.from('\x0a\x1b\x0a\x07span_id')
+
 /** The newest exemplar of each cell: trace id, span id, value, time. */
 export class Exemplars {
   #bytes: Uint8Array
@@ -56,14 +64,14 @@ export class Exemplars {
     const seconds = this.#doubles[cell * DOUBLES + TIME]!
     if (seconds === 0) return
     const at = cell * BYTES
-    page.text(' # {trace_id="')
+    page.piece(TRACE)
     page.hex(this.#bytes, at, at + 16)
-    page.text('",span_id="')
+    page.piece(SPAN)
     page.hex(this.#bytes, at + 16, at + 24)
-    page.text('"} ')
+    page.piece(CLOSE)
     page.number(this.#doubles[cell * DOUBLES + VALUE]!)
-    page.text(' ')
-    page.text(seconds.toFixed(3))
+    page.piece(SPACE)
+    page.time(seconds)
   }
 
   /** Writes the same as a protobuf Exemplar, in the field given. */
@@ -72,15 +80,10 @@ export class Exemplars {
     if (seconds === 0) return
     const at = cell * BYTES
     const start = message.begin(field)
-    this.#label(message, 'trace_id', at, at + 16)
-    this.#label(message, 'span_id', at + 16, at + 24)
+    message.piece(TRACE_LABEL)
+    message.hex(2, this.#bytes, at, at + 16)
+    message.piece(SPAN_LABEL)
+    message.hex(2, this.#bytes, at + 16, at + 24)
     endExemplar(message, start, this.#doubles[cell * DOUBLES + VALUE]!, seconds)
-  }
-
-  #label(message: Message, name: string, from: number, to: number): void {
-    const start = message.begin(1)
-    message.text(1, name)
-    message.hex(2, this.#bytes, from, to)
-    message.end(start)
   }
 }

@@ -10,6 +10,17 @@ export interface Buckets {
   readonly counts: readonly number[]
 }
 
+/** A native histogram as the writers need it, its counts in any kind of array. */
+export interface NativeParts extends Omit<NativeHistogram, 'positive' | 'negative'> {
+  readonly positive: BucketParts
+  readonly negative: BucketParts
+}
+
+export interface BucketParts {
+  readonly offset: number
+  readonly counts: ArrayLike<number>
+}
+
 export interface NativeHistogram {
   /** From -4 to 8, which is what Prometheus takes. */
   readonly scale: number
@@ -22,7 +33,7 @@ export interface NativeHistogram {
 export const LOWEST_SCALE = -4
 export const HIGHEST_SCALE = 8
 /** Buckets kept on each side of zero, as in the SDKs; more are merged. */
-const MOST_BUCKETS = 160
+export const MOST_BUCKETS = 160
 /** Classic buckets that a native histogram is shown with in the text formats. */
 const CLASSIC_BUCKETS = 20
 

@@ -16,9 +16,9 @@ export interface Snapshot {
 interface Sample {
   readonly value: number
   readonly metricName?: string
-  readonly labels?: Readonly<Record<string, string | number>>
+  readonly labels?: Labels
   /** Labels that all lines of one histogram share, kept apart by prom-client. */
-  readonly sharedLabels?: Readonly<Record<string, string | number>>
+  readonly sharedLabels?: Labels
 }
 
 export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): void {
@@ -28,16 +28,35 @@ export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): v
     return
   }
   writeHead(page, format, snapshot.type, snapshot.name, snapshot.help)
+  let lines = ''
   for (const sample of snapshot.values) {
-    const labels = [...pairs(format, sample.sharedLabels), ...pairs(format, sample.labels)]
-    page.text(sample.metricName ?? snapshot.name)
-    page.text(labels.length > 0 ? `{${labels.join(',')}} ` : ' ')
-    page.number(sample.value)
-    page.text('\n')
+    const shared = textOf(format, sample.sharedLabels)
+    const own = textOf(format, sample.labels)
+    const labels = shared === '' || own === '' ? shared + own : `${shared},${own}`
+    lines += `${sample.metricName ?? snapshot.name}${labels === '' ? '' : `{${labels}}`} ${spelled(sample.value)}\n`
   }
+  page.text(lines)
 }
 
-function pairs(format: TextFormat, labels: Readonly<Record<string, string | number>> = {}): string[] {
+// prom-client keeps the object with which a label set was first named, so its text need not be made for each scrape: half
+// of what our own families cost (row exposition, 0 series).
+const known = new WeakMap<object, string>()
+
+function textOf(format: TextFormat, labels: Labels = NONE): string {
+  const text = known.get(labels)
+  if (text !== undefined) return text
+  const made = pairs(format, labels).join(',')
+  // Bounds are new objects each time.
+  if (!('le' in labels || 'quantile' in labels)) known.set(labels, made)
+  return made
+}
+
+type Labels = Readonly<Record<string, string | number>>
+
+const NONE: Labels = {}
+
+/** A bound is a number, and spelled differently in the two formats. */
+function pairs(format: TextFormat, labels: Labels): string[] {
   return Object.entries(labels).map(([name, value]) => {
     if (typeof value === 'string') return `${name}="${escapeLabel(value)}"`
     return `${name}="${name === 'le' || name === 'quantile' ? bound(format, value) : spelled(value)}"`
@@ -81,7 +100,7 @@ function writeBuckets(page: Page, name: string, labels: string, samples: readonl
   // They are cumulative here, as in the text formats.
   const cumulative = [...finite.map(each => each.value), total]
   writeHistogram(page, labels, {
-    sum: sampleOf(samples, `${name}_sum`),
+    sum: () => sampleOf(samples, `${name}_sum`),
     bounds: finite.map(each => Number(each.labels?.['le'])),
     count: bucket => cumulative[bucket]! - (cumulative[bucket - 1] ?? 0),
   })

@@ -10,10 +10,9 @@
 //   Span         = offset 1, length 2
 //   Exemplar     = label* 1, value 2, timestamp 3 {seconds 1, nanos 2}
 
-import { labelPairs } from './labels.ts'
 import { Message } from './message.ts'
-import type { Buckets, NativeHistogram } from './native.ts'
-import type { Page } from './page.ts'
+import type { BucketParts, NativeParts } from './native.ts'
+import type { Page, Sink } from './page.ts'
 
 export type FamilyType = 'counter' | 'gauge' | 'summary' | 'untyped' | 'histogram'
 
@@ -35,11 +34,14 @@ export type WriteExemplar = (message: Message, field: number) => void
 
 const none: WriteExemplar = () => {}
 
+/** A label text (labels.ts), or who writes one. */
+export type Labels = string | ((sink: Sink) => void)
+
 /** Writes one metric of a family of numbers. */
 export function writeNumber(
   page: Page,
   type: 'counter' | 'gauge' | 'untyped',
-  labels: string,
+  labels: Labels,
   value: number,
   exemplar: WriteExemplar = none,
 ): void {
@@ -52,17 +54,17 @@ export function writeNumber(
 }
 
 export interface HistogramParts {
-  readonly sum: number | undefined
+  sum(): number | undefined
   /** Upper bounds in ascending order, without +Inf. */
   readonly bounds: ArrayLike<number>
   /** Observations in bucket i, not cumulative; the last bucket is that of +Inf. */
   count(bucket: number): number
   exemplar?(message: Message, field: number, bucket: number): void
-  readonly native?: NativeHistogram | undefined
+  native?(): NativeParts | undefined
 }
 
 /** Writes one metric of a histogram family: classic buckets, and the native histogram if there is one. */
-export function writeHistogram(page: Page, labels: string, parts: HistogramParts): void {
+export function writeHistogram(page: Page, labels: Labels, parts: HistogramParts): void {
   metric(page, labels, message => {
     const start = message.begin(7)
     let total = 0
@@ -75,8 +77,10 @@ export function writeHistogram(page: Page, labels: string, parts: HistogramParts
       message.end(at)
     }
     message.uint(1, total)
-    if (parts.sum !== undefined) message.double(2, parts.sum)
-    if (parts.native) nativeFields(message, parts.native)
+    const sum = parts.sum()
+    if (sum !== undefined) message.double(2, sum)
+    const native = parts.native?.()
+    if (native) nativeFields(message, native)
     message.end(start)
   })
 }
@@ -84,7 +88,7 @@ export function writeHistogram(page: Page, labels: string, parts: HistogramParts
 /** Writes one metric of a summary family. */
 export function writeSummary(
   page: Page,
-  labels: string,
+  labels: Labels,
   count: number,
   sum: number,
   quantiles: Iterable<readonly [quantile: number, value: number]>,
@@ -116,7 +120,7 @@ export function endExemplar(message: Message, start: number, value: number, seco
 }
 
 /** A Metric: its labels, then whatever `write` adds. */
-function metric(page: Page, labels: string, write: (message: Message) => void): void {
+function metric(page: Page, labels: Labels, write: (message: Message) => void): void {
   const message = scratch.clear()
   const start = message.begin(4)
   writeLabels(message, labels)
@@ -126,19 +130,17 @@ function metric(page: Page, labels: string, write: (message: Message) => void): 
 }
 
 /** LabelPairs in field 1, from a label text. */
-export function writeLabels(message: Message, labels: string): void {
+export function writeLabels(message: Message, labels: Labels): void {
   if (labels === '') return
-  for (const [name, value] of labelPairs(labels)) writeLabel(message, name, value)
+  if (typeof labels !== 'string') {
+    labels(message)
+    return
+  }
+  const text = Buffer.from(labels)
+  message.labels(1, text, 0, text.length)
 }
 
-function writeLabel(message: Message, name: string, value: string): void {
-  const start = message.begin(1)
-  message.text(1, name)
-  message.text(2, value)
-  message.end(start)
-}
-
-function nativeFields(message: Message, native: NativeHistogram): void {
+function nativeFields(message: Message, native: NativeParts): void {
   message.sint(5, native.scale)
   message.double(6, native.zeroThreshold)
   message.uint(7, native.zeroCount)
@@ -152,7 +154,7 @@ function nativeFields(message: Message, native: NativeHistogram): void {
 /** Gaps up to this many empty buckets cost less as zeros than as a new span. */
 const SHORT_GAP = 2
 
-function sparse(message: Message, field: number, { offset, counts }: Buckets): void {
+function sparse(message: Message, field: number, { offset, counts }: BucketParts): void {
   // OTLP's bucket i ends at base^(i+1), Prometheus' bucket i at base^i.
   const spans: { offset: number; length: number }[] = []
   const deltas: number[] = []

@@ -114,21 +114,28 @@ export class Reading<Label extends string> {
   }
 
   clear(): void {
-    this.#metric.reset()
-    // prom-client exposes 0 for a metric without labels from birth; an unread number must be absent instead.
-    this.#metric.remove({})
+    // Not by reset(): it makes a metric without labels 0, and an unread number must be absent instead.
+    this.#store.clear()
   }
 
   /** Sets the value of one label set. Counters are given their running total; NaN and undefined are ignored. */
   set(labels: Readonly<Record<Label, string>>, value: number | undefined): void {
     if (value === undefined || Number.isNaN(value)) return
-    if (this.#metric instanceof Gauge) {
-      this.#metric.set(labels, value)
-    } else {
-      this.#metric.remove(labels)
-      this.#metric.inc(labels, value)
-    }
+    this.#store.validate(labels)
+    this.#store.set(labels, value)
   }
+
+  /** prom-client does not type where its counters and gauges keep their values (LabelMap in lib/util.js); `reset()` makes it anew. */
+  get #store(): Store {
+    return (this.#metric as unknown as { readonly store: Store }).store
+  }
+}
+
+interface Store {
+  validate(labels: object): boolean
+  /** Keeps the object that a label set was first named with. */
+  set(labels: object, value: number): void
+  clear(): void
 }
 
 function named<Label extends string>(family: Family<Label>): { name: string; help: string; labelNames: Label[] } {

@@ -86,11 +86,11 @@ export function writeMetric(page: Page, type: ImportedType, sample: Sample): num
   }
   const { bounds, counts } = 'native' in value ? classic(value.native) : value
   writeHistogram(page, labels, {
-    sum: value.sum,
+    sum: () => value.sum,
     bounds,
     count: bucket => counts[bucket] ?? 0,
     exemplar: (message, field, bucket) => writeExemplar(message, field, exemplarFor(sample, bucketOf(bounds, bucket))),
-    native: 'native' in value ? value.native : undefined,
+    native: () => ('native' in value ? value.native : undefined),
   })
   return counts.length + 2
 }

@@ -7,6 +7,7 @@ import { gauge } from './family.ts'
 import { CONTENT_TYPES, type Format, negotiate } from './format.ts'
 import { type Snapshot, writeSnapshot } from './ordinary.ts'
 import { Page } from './page.ts'
+import { Pool } from './pool.ts'
 import type { Metrics, Reading } from './registry.ts'
 
 export const collectorSuccess = gauge(
@@ -28,12 +29,22 @@ export interface Source {
 
 export interface Exposition {
   readonly contentType: string
-  /** The body in order; shared with other scrapes, so not to be written to. */
+  /**
+   * The body in order; shared with other scrapes, so not to be written to. What is not an array is written while it is
+   * read: it can be read once, and whoever begins must go on to the end, or return.
+   */
+  readonly chunks: readonly Buffer[] | AsyncIterable<Buffer>
+  /** Takes back a chunk that nobody reads any longer. Who calls it not at all only leaves more to collect. */
+  release?(chunk: Buffer): void
+}
+
+/** An exposition that has been written to its end. */
+export interface Whole extends Exposition {
   readonly chunks: readonly Buffer[]
 }
 
 /** The turn of the event loop is given back when a rendering has held it this long. */
-const SLICE_MS = 5
+const SLICE_MS = 2
 
 export class Scrape {
   readonly #metrics: Metrics
@@ -45,7 +56,9 @@ export class Scrape {
   readonly #busy = new Set<Source>()
   readonly #failed = new Set<Source>()
   #collecting: Promise<unknown> | undefined
-  readonly #rendering = new Map<Format, Promise<Exposition>>()
+  readonly #beginning = new Map<Format, Promise<Exposition>>()
+  readonly #rendering = new Map<Format, Promise<Whole>>()
+  readonly #pool = new Pool()
 
   constructor(
     metrics: Metrics,
@@ -64,14 +77,28 @@ export class Scrape {
    * read before `signal` aborted is missing from the page, and `pillion_collector_success` says so. Who joins a scrape
    * under way shares its deadline.
    */
-  async scrape(accept: string | undefined, signal: AbortSignal): Promise<Exposition> {
+  async scrape(accept: string | undefined, signal: AbortSignal): Promise<Whole> {
     const format = negotiate(accept)
     const shared = this.#rendering.get(format)
     if (shared) return shared
-    const mine = this.gather(signal)
-      .then(() => this.#render(format))
+    const mine = this.stream(accept, signal)
+      .then(async ({ contentType, chunks }) => ({ contentType, chunks: await Array.fromAsync(chunks) }))
       .finally(() => this.#rendering.delete(format))
     this.#rendering.set(format, mine)
+    return mine
+  }
+
+  // A page that is sent while it is written stays in the processor's cache, and the process holds a few buffers instead of
+  // all of them: a third of the cost of a scrape of 100 000 series (row exposition).
+  /** As `scrape`, but written while it is read; shared by those who come before its first byte is written. */
+  async stream(accept: string | undefined, signal: AbortSignal): Promise<Exposition> {
+    const format = negotiate(accept)
+    const shared = this.#beginning.get(format)
+    if (shared) return shared
+    const mine = this.gather(signal)
+      .then(() => this.#begin(format))
+      .finally(() => this.#beginning.delete(format))
+    this.#beginning.set(format, mine)
     return mine
   }
 
@@ -116,29 +143,44 @@ export class Scrape {
     }
   }
 
-  async #render(format: Format): Promise<Exposition> {
-    using _ = this.#metrics.beginRendering()
+  /** What prom-client's objects say now; the tables' numbers are read when they are written. */
+  async #begin(format: Format): Promise<Exposition> {
     this.#metrics.account()
-    const page = new Page()
+    const parts = this.#metrics.registry
+      .getMetricsAsArray()
+      .map((metric): Part | Promise<Part> => (rendersItself(metric) ? metric : snapshot(metric)))
+    return {
+      contentType: CONTENT_TYPES[format],
+      chunks: this.#render(format, await Promise.all(parts)),
+      release: chunk => this.#pool.give(chunk),
+    }
+  }
+
+  async *#render(format: Format, parts: readonly Part[]): AsyncGenerator<Buffer> {
+    using _ = this.#metrics.beginRendering()
+    const page = new Page(this.#pool)
     let sliceBegan = performance.now()
-    const breathe = async (): Promise<void> => {
-      if (performance.now() - sliceBegan < SLICE_MS) return
+    const tired = async (): Promise<void> => {
       await nextTurn()
       sliceBegan = performance.now()
     }
-    for (const metric of this.#metrics.registry.getMetricsAsArray()) {
-      if (rendersItself(metric)) {
-        const table: Rendering = metric
-        for (let from = table.write(page, format, 0); from >= 0; from = table.write(page, format, from)) await breathe()
-      } else {
-        writeSnapshot(page, format, await snapshot(metric))
-      }
-      await breathe()
+    for (const part of parts) {
+      if ('write' in part)
+        for (let from = part.write(page, format, 0); from >= 0; from = part.write(page, format, from)) {
+          for (const chunk of page.full()) yield chunk
+          // Includes what the reader did with what it was given.
+          if (performance.now() - sliceBegan > SLICE_MS) await tired()
+        }
+      else writeSnapshot(page, format, part)
+      for (const chunk of page.full()) yield chunk
+      if (performance.now() - sliceBegan > SLICE_MS) await tired()
     }
     if (format === 'openmetrics') page.text('# EOF\n')
-    return { contentType: CONTENT_TYPES[format], chunks: page.take() }
+    yield* page.take()
   }
 }
+
+type Part = Rendering | Snapshot
 
 /** prom-client types neither `getForPromString` nor the shape of what it yields; both are read in lib/histogram.js. */
 async function snapshot(metric: object): Promise<Snapshot> {

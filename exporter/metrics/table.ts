@@ -9,7 +9,7 @@
 // page is being rendered in slices, or it might show one label set twice.
 
 import { unescaped } from './labels.ts'
-import type { Page } from './page.ts'
+import type { Sink } from './page.ts'
 import { Symbols } from './symbols.ts'
 import { Texts } from './texts.ts'
 
@@ -181,8 +181,8 @@ export class SeriesTable {
   }
 
   /** Writes the label text of a slot, without braces. */
-  writeLabels(page: Page, slot: number): void {
-    this.#texts.write(page, slot)
+  writeLabels(sink: Sink, slot: number): void {
+    this.#texts.write(sink, slot)
   }
 
   /** The label text of a slot, as `writeLabels` writes it. */

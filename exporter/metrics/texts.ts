@@ -1,7 +1,7 @@
 // Many short texts as bytes in one buffer, each at a small number. A text that is given up leaves a hole; the holes are
 // closed when the buffer is full, so that it stays below twice what it holds.
 
-import type { Page } from './page.ts'
+import type { Sink } from './page.ts'
 
 export class Texts {
   #bytes = Buffer.allocUnsafeSlow(4096)
@@ -57,8 +57,8 @@ export class Texts {
     return this.#bytes.toString('utf8', this.#starts[at], this.#starts[at]! + this.#lengths[at]!)
   }
 
-  write(page: Page, at: number): void {
-    page.bytes(this.#bytes, this.#starts[at]!, this.#starts[at]! + this.#lengths[at]!)
+  write(sink: Sink, at: number): void {
+    sink.bytes(this.#bytes, this.#starts[at]!, this.#starts[at]! + this.#lengths[at]!)
   }
 
   /** Closes the holes, in a larger buffer if half of this one would be taken. */

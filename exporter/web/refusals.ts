@@ -38,7 +38,7 @@ const REASONS = [
   'malformed',
   /** More scrapes at a time than are answered. */
   'busy',
-  /** The answer was not read in time. */
+  /** The answer was not read in time, or too much of it waited. */
   'slow',
   /** More connections than are held. */
   'connections',

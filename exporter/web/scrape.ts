@@ -2,43 +2,53 @@
 // under way and how many bytes wait for readers that do not read.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { createGzip } from 'node:zlib'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Exposition } from '../metrics.ts'
 import type { Deps } from '../web.ts'
-import { begin, say } from './answer.ts'
+import { say } from './answer.ts'
+import { Delivery, type Yard } from './delivery.ts'
 
-/** Scrapes that may wait for their text at a time; they share one collection, so more would only hold sockets. */
+/** Scrapes that may wait for their text, or bodies that may be written, at a time; they share one collection, so more would
+    only hold sockets. */
 const PARALLEL = 4
 /** Bodies that readers have not taken yet, all together: two scrapes of 100 000 series, uncompressed. */
 const WAITING_BYTES = 32 * 1024 * 1024
 /** After the deadline, what has been gathered may still be written. */
 const RENDERING_MS = 500
-/** Below this, gzip saves less than its own round trip costs. */
-const GZIP_FROM_BYTES = 1024
+
+/** Without a reason of ours each abort makes an exception with a stack. */
+const ENDED = new Error('the scrape has ended')
 
 export interface ScrapeRules {
   readonly timeoutMs: number
   /** Called when a scrape is turned away. */
   busy(): void
+  /** Called when a reader is cut off because too much waits for it. */
+  slow(): void
 }
 
 export class Scrapes {
   readonly #deps: Pick<Deps, 'scrape' | 'clock' | 'log'>
   readonly #rules: ScrapeRules
   #running = 0
-  #waitingBytes = 0
-  /** Compressed bodies by what they were made from, for as long as that lives. */
-  readonly #packed = new WeakMap<readonly Buffer[], Promise<readonly Buffer[]>>()
+  readonly #yard: Yard
+  /** Bodies that have not begun, by their chunks. */
+  readonly #gathering = new Map<Exposition['chunks'], Delivery>()
 
   constructor(deps: Pick<Deps, 'scrape' | 'clock' | 'log'>, rules: ScrapeRules) {
     this.#deps = deps
     this.#rules = rules
+    this.#yard = {
+      waiting: 0,
+      most: WAITING_BYTES,
+      clock: deps.clock,
+      slow: () => rules.slow(),
+      failed: why => deps.log.warn('a scrape failed', { error: why }),
+    }
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (this.#running >= PARALLEL || this.#waitingBytes > WAITING_BYTES) {
+    if (this.#running >= PARALLEL || this.#yard.waiting > WAITING_BYTES) {
       this.#rules.busy()
       return say(response, 503, 'too many scrapes at a time; ask again later', { 'Retry-After': '1' })
     }
@@ -46,24 +56,22 @@ export class Scrapes {
     const scrape = await this.#scrape(request, response, ms)
     if (scrape === undefined) return
 
-    const gzip = acceptsGzip(request.headers['accept-encoding']) && size(scrape.chunks) >= GZIP_FROM_BYTES
-    const body = gzip ? await this.#pack(scrape.chunks) : scrape.chunks
-    const bytes = size(body)
-    const writable = begin(response, 200, {
-      'Content-Type': scrape.contentType,
-      'Content-Length': bytes,
-      Vary: 'Accept, Accept-Encoding',
-      ...(gzip ? { 'Content-Encoding': 'gzip' } : {}),
-    })
-    if (!writable) return
-    this.#waitingBytes += bytes
-    response.once('close', () => {
-      this.#waitingBytes -= bytes
-    })
-    writable.cork()
-    for (const chunk of body) writable.write(chunk)
-    writable.end()
-    writable.uncork()
+    const delivery = this.#gathering.get(scrape.chunks) ?? this.#deliver(scrape)
+    delivery.join(response, acceptsGzip(request.headers['accept-encoding']))
+  }
+
+  /** A body that is sent as soon as all who share it have joined. */
+  #deliver(scrape: Exposition): Delivery {
+    const delivery = new Delivery(scrape, this.#yard)
+    this.#gathering.set(scrape.chunks, delivery)
+    this.#running++
+    void nextTurn()
+      .then(() => {
+        this.#gathering.delete(scrape.chunks)
+        return delivery.run()
+      })
+      .finally(() => this.#running--)
+    return delivery
   }
 
   /**
@@ -92,40 +100,13 @@ export class Scrapes {
       say(response, deadline.signal.aborted ? 503 : 500, `cannot answer the scrape: ${why}`)
       return undefined
     } finally {
-      ended.abort()
+      ended.abort(ENDED)
     }
   }
 
   async #begin(accept: string | undefined, signal: AbortSignal): Promise<Exposition> {
     return this.#deps.scrape(accept, signal)
   }
-
-  #pack(chunks: readonly Buffer[]): Promise<readonly Buffer[]> {
-    const known = this.#packed.get(chunks)
-    if (known) return known
-    const packed = gzipped(chunks)
-    this.#packed.set(chunks, packed)
-    return packed
-  }
-}
-
-/** Level 1 costs a quarter of level 6 for 30 % more bytes; zlib works on libuv's threads, so the loop goes on. */
-async function gzipped(chunks: readonly Buffer[]): Promise<readonly Buffer[]> {
-  const packed: Buffer[] = []
-  await pipeline(
-    Readable.from(chunks),
-    createGzip({ level: 1, chunkSize: 65_536 }),
-    async (source: AsyncIterable<Buffer>) => {
-      for await (const chunk of source) packed.push(chunk)
-    },
-  )
-  return packed
-}
-
-function size(chunks: readonly Buffer[]): number {
-  let bytes = 0
-  for (const chunk of chunks) bytes += chunk.length
-  return bytes
 }
 
 /**

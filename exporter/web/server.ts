@@ -43,6 +43,9 @@ export async function serve(options: WebOptions, deps: Deps, limits = limitsOf(d
   return door
 }
 
+/** Without a reason of ours each abort makes an exception with a stack. */
+const ANSWERED = new Error('the answer has been taken')
+
 class Door implements Running {
   readonly #deps: Deps
   readonly #limits: Limits
@@ -74,7 +77,11 @@ class Door implements Running {
     this.#entrance = entrance
     this.#reread = deps.metrics.reading(configReloaded)
     this.#expiry = deps.metrics.reading(certificateExpiry)
-    this.#scrapes = new Scrapes(deps, { timeoutMs: options.scrape_timeout, busy: () => refused('busy') })
+    this.#scrapes = new Scrapes(deps, {
+      timeoutMs: options.scrape_timeout,
+      busy: () => refused('busy'),
+      slow: () => refused('slow'),
+    })
     this.#server = listener(limits, entrance.tls, refused, {
       request: (request, response) => this.#request(request, response),
       admits: socket => this.#entrance.tls?.admits(socket) ?? false,
@@ -194,7 +201,7 @@ class Door implements Running {
     const { socket } = response
     const done = new AbortController()
     response.once('close', () => {
-      done.abort()
+      done.abort(ANSWERED)
       // While closing, a kept-alive connection has nothing to wait for once its answer is out.
       if (this.#closed) setImmediate(() => this.#server.closeIdleConnections())
     })

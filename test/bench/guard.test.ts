@@ -77,16 +77,24 @@ t.test('100 000 series are written in many turns of the loop, in a bounded numbe
   const scrape = new Scrape(metrics, [])
   await scrape.scrape(undefined, AbortSignal.timeout(60_000))
 
+  // CPU time of this thread, so that what else the machine does is not counted.
+  const used = (): number => {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1000
+  }
   let turns = 0
+  let longest = 0
   let over = false
+  let last = used()
   const turn = (): void => {
     turns++
+    const now = used()
+    longest = Math.max(longest, now - last)
+    last = now
     if (!over) setImmediate(turn)
   }
   setImmediate(turn)
-  const { user, system } = process.cpuUsage()
   const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(60_000))
-  const after = process.cpuUsage()
   over = true
 
   const page = Buffer.concat(chunks).toString()
@@ -95,8 +103,15 @@ t.test('100 000 series are written in many turns of the loop, in a bounded numbe
   const bytes = page.length / samples
   t.comment(`${bytes.toFixed(0)} bytes a sample, ${turns} turns`)
   t.ok(bytes < 220, `${bytes.toFixed(0)} bytes a sample`)
-  // On average no turn takes more CPU than 50 ms, however slow the machine is; and there are several.
-  const used = (after.user + after.system - user - system) / 1000
   t.ok(turns >= 3, `${turns} turns`)
-  t.ok(used / turns < 50, `${used.toFixed(0)} ms in ${turns} turns`)
+  t.comment(`the longest turn took ${longest.toFixed(1)} ms of CPU`)
+  t.ok(longest < 50, `${longest.toFixed(1)} ms`)
+
+  const held = new Set<ArrayBufferLike>()
+  const { chunks: stream, release } = await scrape.stream(undefined, AbortSignal.timeout(60_000))
+  for await (const chunk of stream) {
+    held.add(chunk.buffer)
+    release?.(chunk)
+  }
+  t.ok(held.size <= 3, `while it is read, the page is written into ${held.size} buffers`)
 })

@@ -275,3 +275,43 @@ t.test('symbols are found by their bytes, and long values are cut to 256', async
   t.equal(symbols.size, 3002)
   t.equal(symbols.text('value 2999'), 3001)
 })
+
+t.test('numbers are spelled as JavaScript spells them, whichever way they are written', async t => {
+  const { Page } = await import('../../exporter/metrics/page.ts')
+  const f = (value: number, expected = String(value)): void => {
+    const out = new Page()
+    out.number(value)
+    t.equal(Buffer.concat(out.take()).toString(), expected)
+  }
+  for (const value of [0, 7, 10, 99, 100, 12_345, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e21, -1, -0.5]) f(value)
+  for (const value of [0.5, 1.25, 0.001, 0.000001, 9.99e-7, 0.0000015, 0.1 + 0.2, 999_999.999999999, 1e6 + 0.5])
+    f(value)
+  for (const value of [0.999999999, 0.9999999999, 1.000000001, 123.456, 5e-324, Number.MAX_VALUE]) f(value)
+  // Nanoseconds as a span has them, and what is nearly one.
+  for (let n = 1; n < 2e15; n = n * 3 + 1) for (const value of [n / 1e9, n * 1e-9, n / 1e9 + n / 7e12]) f(value)
+  f(Number.NaN, 'NaN')
+  f(Number.POSITIVE_INFINITY, '+Inf')
+  f(Number.NEGATIVE_INFINITY, '-Inf')
+})
+
+t.test('a scrape that is written while it is read says what a whole one says', async t => {
+  const { metrics, calls, wait, slot } = shop(6000)
+  for (let n = 0; n < 6000; n++) {
+    const at = slot(`/${n}${'x'.repeat(n % 300)}`)
+    calls.add(at, n)
+    wait.observe(at, n / 1000)
+  }
+  const scrape = new Scrape(metrics, [])
+  for (const accept of [undefined, OPENMETRICS]) {
+    const whole = Buffer.concat((await scrape.scrape(accept, within(5000))).chunks)
+    const parts: Buffer[] = []
+    const { chunks, release } = await scrape.stream(accept, within(5000))
+    for await (const chunk of chunks) {
+      parts.push(Buffer.from(chunk))
+      chunk.fill('#')
+      release?.(chunk)
+    }
+    t.ok(parts.length > 10)
+    t.ok(Buffer.concat(parts).equals(whole))
+  }
+})

@@ -86,7 +86,7 @@ t.test('series tables say the same in protobuf as in text, over many slices', as
   metrics.add(calls)
   metrics.add(wait)
   for (let i = 0; i < 4500; i++) {
-    const route = table.symbols.text(`/"${i}"\\\n`)
+    const route = table.symbols.text(`/"${i}"\\\n${'é'.repeat(i % 120)}`)
     const slot = table.slot(Uint32Array.of(route, table.symbols.text(i % 2 ? 'odd' : '')))
     calls.add(slot, i)
     if (i % 3) wait.observe(slot, i / 200)

@@ -9,6 +9,7 @@ export const DEFAULTS: SpansOptions = {
   dimensions: [],
   naming: 'tempo',
   buckets: Array.from({ length: 14 }, (_, i) => 2 ** (i + 1)),
+  native_histograms: { enabled: false, schema: 3 },
   sampling: 'plain',
   limit: 2000,
   expiry: 3_600_000,
