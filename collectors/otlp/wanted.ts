@@ -1,29 +1,46 @@
 // Which attributes are looked for, and how a key is recognised without making text of it.
 
 import type { AttributeView } from '../otlp.ts'
+import { ATTRIBUTE_RECORD, SPAN_RECORD } from './tape.ts'
+import { field, LENGTH, Reader } from './wire.ts'
 
 export const ABSENT = 0
+export const STRING = 1
+export const BOOL = 2
+export const INT = 3
+export const DOUBLE = 4
+export const OTHER = 5
 
 /** Keys that are looked for, and where their values are in the message at hand. */
 export class Wanted implements AttributeView {
   readonly type: Uint8Array
   readonly start: Uint32Array
   readonly end: Uint32Array
-  /** The position of the empty key, which is that of an attribute without a key; normally -1. */
-  readonly unnamed: number
-  /** 1 at the length of each key. */
-  readonly lengths = new Uint8Array(128)
+  /** Not 0 at `filterAt` of each key: most attributes end here. */
+  readonly filter = new Uint8Array(256)
+  /** What the last `read` found: the position of the key, the type of the value, and its offsets as a view has them. */
+  slot = -1
+  kind = ABSENT
+  from = 0
+  to = 0
+  /** The most numbers that a span needs on the tape. */
+  readonly room: number
   readonly #keys: readonly Buffer[]
   // Positions of the keys of each length, so that most keys of an application are dismissed by their length alone.
   readonly #byLength: readonly (readonly number[])[]
+  /** The position of the empty key, which is that of an attribute without a key; normally -1. */
+  readonly #unnamed: number
+  readonly #pair = new Reader()
+  readonly #any = new Reader()
 
   constructor(keys: readonly string[]) {
     this.type = new Uint8Array(keys.length)
     this.start = new Uint32Array(keys.length)
     this.end = new Uint32Array(keys.length)
-    this.unnamed = keys.indexOf('')
+    this.room = SPAN_RECORD + ATTRIBUTE_RECORD * keys.length
+    this.#unnamed = keys.indexOf('')
     this.#keys = keys.map(key => Buffer.from(key))
-    for (const { length } of this.#keys) this.lengths[length] = 1
+    for (const key of this.#keys) this.filter[filterAt(key.length, key.at(-1) ?? 0)] = 1
     const longest = Math.max(0, ...this.#keys.map(key => key.length))
     this.#byLength = Array.from({ length: longest + 1 }, (_, length) =>
       [...this.#keys.keys()].filter(position => this.#keys[position]!.length === length),
@@ -32,6 +49,15 @@ export class Wanted implements AttributeView {
 
   clear(): void {
     for (let i = 0; i < this.type.length; i++) this.type[i] = ABSENT
+  }
+
+  /** Of a key that occurs twice the first one holds, as in the Collector. */
+  set(slot: number, type: number, start: number, end: number): void {
+    if (this.type[slot] !== ABSENT) return
+    const empty = type === STRING && start === end
+    this.type[slot] = type
+    this.start[slot] = empty ? 0 : start
+    this.end[slot] = empty ? 0 : end
   }
 
   /** The same message stands elsewhere now. */
@@ -56,21 +82,45 @@ export class Wanted implements AttributeView {
     }
     return -1
   }
+
+  /** True if a checked KeyValue has a wanted key and a value. Both come in either order, and the last of each holds. */
+  read(bytes: Buffer, start: number, end: number): boolean {
+    let slot = this.#unnamed
+    this.kind = ABSENT
+    const pair = this.#pair.over(bytes, start, end)
+    while (pair.next())
+      if (pair.tag === field(1, LENGTH)) slot = this.find(bytes, pair.start, pair.end)
+      else if (pair.tag === field(2, LENGTH)) this.#value(bytes, pair.start, pair.end)
+    this.slot = slot
+    return slot >= 0 && this.kind !== ABSENT
+  }
+
+  /** Which member of the AnyValue is set: the last one. A piece that sets nothing leaves the one before. */
+  #value(bytes: Buffer, start: number, end: number): void {
+    const any = this.#any.over(bytes, start, end)
+    while (any.next()) {
+      const kind = KINDS[any.tag] ?? ABSENT
+      if (kind === ABSENT) continue
+      this.kind = kind
+      this.from = kind === STRING ? any.start : start
+      this.to = kind === STRING ? any.end : end
+    }
+  }
 }
 
-/**
- * Fast path: an attribute as every SDK writes it (key, then value, both short) whose key has the length of no wanted key.
- * Most attributes end here.
- */
-export function plainlyUnwanted(bytes: Buffer, start: number, end: number, lengths: Uint8Array): boolean {
-  const length = bytes[start + 1]!
-  const value = start + 2 + length
-  return (
-    bytes[start] === 0x0a &&
-    length < 128 &&
-    lengths[length] === 0 &&
-    bytes[value] === 0x12 &&
-    bytes[value + 1]! < 128 &&
-    value + 2 + bytes[value + 1]! === end
-  )
+/** Keys that are not alike are told apart by their length and their last byte. */
+export function filterAt(length: number, last: number): number {
+  return (length & 127) ^ ((last & 7) << 5)
+}
+
+/** The type of an AnyValue by the tag of its member. */
+const KINDS: Readonly<Record<number, number>> = {
+  10: STRING,
+  16: BOOL,
+  24: INT,
+  33: DOUBLE,
+  42: OTHER,
+  50: OTHER,
+  58: OTHER,
+  64: OTHER,
 }
