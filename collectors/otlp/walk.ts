@@ -128,7 +128,7 @@ export class Walk {
     const bytes = this.#bytes
     const data = this.#data
     const tape = this.tape
-    const { filter, room } = this.#wanted
+    const { lengths, room } = this.#wanted
     tape.reserve(room)
     const numbers = tape.numbers
     const record = tape.length
@@ -152,6 +152,16 @@ export class Walk {
     let events = 0
     let links = 0
     let pos = start
+    // Fast path: the ids, as every SDK writes them.
+    if (pos + 28 <= end && data.getInt16(pos, true) === 0x100a && data.getInt16(pos + 18, true) === 0x0812) {
+      traceId = some16(data, pos + 2) ? pos + 2 : 0
+      spanId = some8(data, pos + 20) ? pos + 20 : 0
+      pos += 28
+      if (pos + 10 <= end && data.getInt16(pos, true) === 0x0822) {
+        parent = some8(data, pos + 2) ? pos + 2 : -1
+        pos += 10
+      }
+    }
     while (pos < end) {
       // Fast path: the attributes, as every SDK writes them: key, then value, both short.
       while (pos + 8 <= end) {
@@ -172,7 +182,7 @@ export class Walk {
             if (what + 2 !== length) type = 0
             break
           case 0x18:
-            type = (what < 128 ? length === 2 : length === 3 && bytes[value + 4]! < 128) ? INT : 0
+            type = (what < 128 ? length === 2 : isVarint(bytes, value + 4, stop)) ? INT : 0
             break
           case 0x10:
             type = length === 2 && what < 128 ? BOOL : 0
@@ -184,7 +194,7 @@ export class Walk {
             type = 0
         }
         if (type === 0) break
-        if (filter[(head >>> 24) ^ ((bytes[value - 1]! & 7) << 5)] !== 0) {
+        if (lengths[head >>> 24] !== 0) {
           const from = type === STRING ? value + 4 : value + 2
           top = this.#note(pos + 4, value, type, from, stop, attributes, top)
         }
@@ -194,8 +204,11 @@ export class Walk {
       let tag = bytes[pos]!
       let value = pos + 1
       if (tag >= 128) {
-        tag = this.#check.number(pos, end, TAG)
-        value = this.#check.after
+        if (tag === 0x85 && bytes[value] === 1) value++
+        else {
+          tag = this.#check.number(pos, end, TAG)
+          value = this.#check.after
+        }
       }
       if ((tag & 7) === 2 && value < end) {
         let length = bytes[value++]!
@@ -208,18 +221,14 @@ export class Walk {
         if (stop > end) return false
         switch (tag) {
           case 0x0a:
-            traceId =
-              length === 16 &&
-              (word(data, value) | word(data, value + 4) | word(data, value + 8) | word(data, value + 12)) !== 0
-                ? value
-                : 0
+            traceId = length === 16 && some16(data, value) ? value : 0
             break
           case 0x12:
-            spanId = length === 8 && (word(data, value) | word(data, value + 4)) !== 0 ? value : 0
+            spanId = length === 8 && some8(data, value) ? value : 0
             break
           case 0x22:
             parentOk = length === 8 || length === 0
-            parent = length === 8 && (word(data, value) | word(data, value + 4)) !== 0 ? value : -1
+            parent = length === 8 && some8(data, value) ? value : -1
             break
           case 0x2a:
             nameStart = length === 0 ? 0 : value
@@ -234,8 +243,8 @@ export class Walk {
             }
             break
           case 0x4a:
-            if (!this.#check.message(KEY_VALUE, value, stop, 4)) return false
             top = this.#attribute(value, stop, attributes, top)
+            if (top < 0) return false
             break
           case 0x1a:
             stateStart = length === 0 ? 0 : value
@@ -253,23 +262,28 @@ export class Walk {
             return false
         }
         pos = stop
+      } else if ((tag & 7) === 0 && tag >= 8 && value < end && bytes[value]! < 128) {
+        if (tag === 0x30) kind = bytes[value]!
+        pos = value + 1
+        if (tag === 0x50 && pos + 4 <= end && data.getInt32(pos, true) === 0x00700060) pos += 4
       } else if (tag === 0x39) {
         pos = value + 8
         if (pos > end) return false
         startLow = word(data, value)
         startHigh = word(data, value + 4)
+        if (pos + 9 > end || bytes[pos] !== 0x41) continue
+        endLow = word(data, pos + 1)
+        endHigh = word(data, pos + 5)
+        pos += 9
+      } else if (tag === 0x85) {
+        pos = value + 4
+        if (pos > end) return false
+        flags = word(data, value)
       } else if (tag === 0x41) {
         pos = value + 8
         if (pos > end) return false
         endLow = word(data, value)
         endHigh = word(data, value + 4)
-      } else if (tag === 0x85) {
-        pos = value + 4
-        if (pos > end) return false
-        flags = word(data, value)
-      } else if ((tag & 7) === 0 && value < end && bytes[value]! < 128 && tag >= 8) {
-        if (tag === 0x30) kind = bytes[value]!
-        pos = value + 1
       } else {
         pos = this.#field(pos, end, 3)
         if (pos < 0) return false
@@ -348,7 +362,7 @@ export class Walk {
 
   /** Notes an attribute whose key is wanted; returns the new end of the record. */
   #note(keyStart: number, keyEnd: number, type: number, from: number, to: number, first: number, top: number): number {
-    const slot = this.#wanted.find(this.#bytes, keyStart, keyEnd)
+    const slot = this.#wanted.find(this.#data, keyStart, keyEnd - keyStart)
     if (slot < 0) return top
     return this.#put(slot, type, from, to, first, top)
   }
@@ -364,9 +378,30 @@ export class Walk {
     return top + ATTRIBUTE_RECORD
   }
 
+  /** Checks an attribute of any form and notes it if it is wanted; returns the new end of the record, or -1. */
   #attribute(start: number, end: number, first: number, top: number): number {
+    const bytes = this.#bytes
+    const check = this.#check
     const wanted = this.#wanted
-    if (wanted.type.length === 0 || !wanted.read(this.#bytes, start, end)) return top
+    const keyLength = bytes[start + 1]!
+    const key = start + 2
+    const pair = key + keyLength
+    // Fast path: a short key, then a long text. And what nobody wants need not be read, only be good.
+    if (bytes[start] === 0x0a && keyLength < 128 && pair + 4 <= end && bytes[pair] === 0x12) {
+      const length = check.number(pair + 1, end, LENGTH)
+      const value = check.after
+      if (length > 0 && value + length === end) {
+        if (bytes[value] === 0x0a) {
+          const size = check.number(value + 1, end, LENGTH)
+          const text = check.after
+          if (size >= 0 && text + size === end)
+            return wanted.lengths[keyLength] === 0 ? top : this.#note(key, pair, STRING, text, end, first, top)
+        }
+        if (wanted.lengths[keyLength] === 0) return check.message(ANY_VALUE, value, end, 5) ? top : -1
+      }
+    }
+    if (!check.message(KEY_VALUE, start, end, 4)) return -1
+    if (!wanted.read(bytes, start, end)) return top
     return this.#put(wanted.slot, wanted.kind, wanted.from, wanted.to, first, top)
   }
 
@@ -397,10 +432,26 @@ const SCOPE = message('Scope').index
 const STATUS = message('Status').index
 const EVENT = message('Event').index
 const LINK = message('Link').index
+const ANY_VALUE = message('AnyValue').index
 const KEY_VALUE = message('KeyValue').index
 
 function word(data: DataView, at: number): number {
   return data.getInt32(at, true)
+}
+
+function some8(data: DataView, at: number): boolean {
+  return (data.getInt32(at, true) | data.getInt32(at + 4, true)) !== 0
+}
+
+function some16(data: DataView, at: number): boolean {
+  return some8(data, at) || some8(data, at + 8)
+}
+
+/** True if the offset is inside of a number, of which one byte stands before it, and which ends at `stop`. */
+function isVarint(bytes: Buffer, at: number, stop: number): boolean {
+  let pos = at
+  while (pos < stop - 1 && bytes[pos]! >= 128) pos++
+  return pos === stop - 1 && bytes[pos]! < 128 && stop - at < 10
 }
 
 /** An enum as a non-negative number: what is negative or beyond a byte has no meaning, and becomes 255. */
