@@ -172,7 +172,7 @@ export const decode = printed(
   'decode',
   'Decoding alone',
   'decode.ts',
-  'The check and the visit, in one process with protobufjs.',
+  'The walk over the bytes and the visit, in one process with protobufjs.',
   '0.6',
 )
 export const proc = printed('proc', 'Reading /proc', 'proc.ts', 'One look at the processes of the application.')

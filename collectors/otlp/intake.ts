@@ -4,6 +4,7 @@
 import type { Log } from '../collector.ts'
 import type { Consumers, ExportRequest, RequestConsumer } from '../otlp.ts'
 import { Check } from './check.ts'
+import { Garbage } from './garbage.ts'
 import { transcode } from './json.ts'
 import type { Ledger } from './ledger.ts'
 import { withoutBadSpans } from './reject.ts'
@@ -26,6 +27,7 @@ export class Intake {
   readonly #ledger: Ledger
   readonly #log: Log
   readonly #check = new Check()
+  readonly #garbage = new Garbage()
   readonly #spans: SpanVisitor | undefined
   readonly #others: Readonly<Record<'metrics' | 'logs', readonly RequestConsumer[]>>
 
@@ -39,6 +41,12 @@ export class Intake {
 
   /** Takes or refuses a whole body, already decompressed. Never throws. */
   take(signal: Signal, encoding: Encoding, body: Buffer): Decision {
+    const decision = this.#decide(signal, encoding, body)
+    this.#garbage.add(body.length)
+    return decision
+  }
+
+  #decide(signal: Signal, encoding: Encoding, body: Buffer): Decision {
     let bytes = body
     if (encoding === 'json') {
       const made = transcode(body, REQUESTS[signal], this.#limits.max_request)
