@@ -27,6 +27,9 @@ export class Check {
   #bytes: Uint8Array = EMPTY
   /** The second result of `number`: the offset after it. */
   after = 0
+  /** Further results of `field`: its tag, and where its value begins. */
+  tag = 0
+  value = 0
 
   /** True if the bytes are one message of this type. */
   run(bytes: Uint8Array, type: Message): boolean {
@@ -38,7 +41,7 @@ export class Check {
     return ok
   }
 
-  /** For who calls `message`, `group` and `number` on parts of these bytes. */
+  /** For who calls `message`, `field` and `number` on parts of these bytes. */
   over(bytes: Uint8Array): void {
     this.#bytes = bytes
   }
@@ -144,6 +147,45 @@ export class Check {
       if (run === 10) return this.#fail('a number of more than 10 bytes', pos)
     }
     return run === 0 || this.#fail('a number that is cut off', end)
+  }
+
+  /** One field of whatever kind; returns the offset after it, or -1 if it is broken, without saying why. */
+  field(at: number, end: number, depth: number): number {
+    const bytes = this.#bytes
+    let tag = bytes[at]!
+    let pos = at + 1
+    if (tag >= 128) {
+      tag = this.number(at, end, TAG)
+      pos = this.after
+    }
+    if (tag < 8) return -1
+    this.tag = tag
+    this.value = pos
+    switch (tag & 7) {
+      case 0: {
+        const limit = pos + 10
+        while (pos < end && pos < limit && bytes[pos]! >= 128) pos++
+        return pos === end || pos === limit ? -1 : pos + 1
+      }
+      case 1:
+        pos += 8
+        break
+      case 2: {
+        const length = this.number(pos, end, LENGTH)
+        if (length < 0) return -1
+        this.value = this.after
+        pos = this.after + length
+        break
+      }
+      case 3:
+        return this.group(tag >>> 3, pos, end, depth)
+      case 5:
+        pos += 4
+        break
+      default:
+        return -1
+    }
+    return pos > end ? -1 : pos
   }
 
   /** Skips an unknown group whose start tag has been read; returns the offset after its end tag, or -1. */
