@@ -61,11 +61,14 @@ async function main(args: readonly string[]): Promise<number> {
       process.stderr.write(answer.ready ? '' : `pillion: not ready: ${answer.text}\n`)
       return answer.ready ? EXIT.ok : EXIT.failure
     }
-    default:
+    default: {
+      const { hide } = await import('./host/process.ts')
+      hide(process.argv, line.flags)
       return ride(reading.values, line.command === 'run' ? [...line.application] : undefined, {
         file: file && 'text' in file ? file.name : undefined,
         read: async () => configuration(line, await configFile(line, file !== undefined)),
       })
+    }
   }
 }
 

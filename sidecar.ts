@@ -18,7 +18,7 @@ import type { Reading } from './options/read.ts'
 import type { Options } from './parts.ts'
 import { banner } from './sidecar/banner.ts'
 import { Reload } from './sidecar/reload.ts'
-import { status } from './sidecar/status.ts'
+import { status, totals } from './sidecar/status.ts'
 import { watchFile } from './sidecar/watch.ts'
 import { applicationEnvironment, serviceName } from './supervise/environment.ts'
 import { gone } from './supervise/gone.ts'
@@ -61,6 +61,7 @@ interface Doors {
 const STATUS_MS = 1000
 /** The longest that a stop may take: in the worst case Kubernetes leaves a native sidecar 2 s (KEP-753). */
 const DRAIN_MS = 1500
+const NOW = new AbortController().signal
 /** The banner waits this long at most for the application to be found and asked for the first time. */
 const FIRST_LOOK_MS = 3000
 
@@ -257,6 +258,8 @@ export async function startSidecar(
       const timer = setTimeout(resolve, DRAIN_MS)
       await Promise.race([stack.disposeAsync(), late])
       clearTimeout(timer)
+      await intake.collect?.(NOW)
+      world.log.info('stopped', await totals(metrics))
     },
   }
 }

@@ -18,6 +18,18 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
 }
 
+/** Change of y for each unit of x, by least squares. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (values: readonly number[]) => values.reduce((sum, each) => sum + each, 0) / values.length
+  const [x0, y0] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))]
+  let [xy, xx] = [0, 0]
+  for (const [x, y] of points) {
+    xy += (x - x0) * (y - y0)
+    xx += (x - x0) ** 2
+  }
+  return xy / xx
+}
+
 /** Three significant digits, with k or M. */
 export function short(value: number): string {
   if (value >= 999_500) return `${(value / 1e6).toPrecision(3)} M`

@@ -40,7 +40,7 @@ export function packBodies(bodies: readonly Buffer[]): Buffer {
   return Buffer.concat(bodies.flatMap(body => [uint32(body.length), body]))
 }
 
-function unpackBodies(packed: Buffer): Buffer[] {
+export function unpackBodies(packed: Buffer): Buffer[] {
   const bodies: Buffer[] = []
   for (let at = 0; at < packed.length; ) {
     const length = packed.readUInt32BE(at)

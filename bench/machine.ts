@@ -26,6 +26,42 @@ export function memory(pid: number): Memory {
   return { rss: mebibytes('VmRSS'), anonymous: mebibytes('RssAnon') }
 }
 
+/** Cores that others used while something was measured, from its start until `seen`: where the noise comes from. */
+export class Others {
+  readonly #begun = performance.now()
+  readonly #before = seconds()
+
+  seen(): { readonly others: number; readonly stolen: number } {
+    const now = seconds()
+    const before = this.#before
+    const elapsed = (performance.now() - this.#begun) / 1000
+    const ours = now.ours - before.ours
+    return {
+      others: hundredths(Math.max(0, (now.busy - before.busy - ours) / elapsed)),
+      stolen: hundredths((now.stolen - before.stolen) / elapsed),
+    }
+  }
+}
+
+function hundredths(value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+/** CPU seconds of the machine, of them those that its host gave to others, and those of this process and its ended children. */
+function seconds(): { busy: number; stolen: number; ours: number } {
+  // proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal, in ticks.
+  const [, ...ticks] = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0]!.trim().split(/\s+/)
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = ticks.map(Number)
+  const stat = readFileSync('/proc/self/stat', 'latin1')
+  // utime, stime, cutime, cstime: fields 14 to 17.
+  const own = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 15)
+  const ours = own.reduce((sum, each) => sum + Number(each), 0)
+  return { busy: (user + nice + system + irq + softirq) / 100, stolen: steal / 100, ours: ours / 100 }
+}
+
 export function machine(): string {
   const [first] = cpus()
   return `${cpus().length} × ${first?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`
@@ -39,8 +75,8 @@ export function commit(): string {
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim()
   try {
-    // What the run itself writes does not count as a change.
-    const changed = git('status', '--porcelain', '--', ':/', ':!results.md') !== ''
+    // What the runs themselves write does not count as a change.
+    const changed = git('status', '--porcelain', '--', ':/', ':!results.md', ':!soak.md') !== ''
     return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' with changes' : ''}`
   } catch {
     return 'unknown'

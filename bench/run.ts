@@ -10,6 +10,8 @@ import { packBodies } from './load.ts'
 export interface Row {
   readonly name: string
   readonly title: string
+  /** Takes so long that a quick run leaves it out. */
+  readonly long?: true
   /** Measures, and returns what stands below the title, in Markdown. */
   measure(run: Run): Promise<string>
 }
@@ -35,7 +37,7 @@ export interface Bodies {
 const COUNT: Readonly<Record<number, number>> = { 512: 24, 50: 128, 20: 128, 5: 256 }
 
 export class Run {
-  readonly budgets: Budget[] = []
+  #budgets: Budget[] = []
   readonly folder: string
   readonly quick: boolean
   /** Whether the Collector could be built. */
@@ -83,6 +85,13 @@ export class Run {
   }
 
   budget(what: string, budget: string, measured: string, holds: boolean): void {
-    this.budgets.push({ what, budget, measured, holds })
+    this.#budgets.push({ what, budget, measured, holds })
+  }
+
+  /** Those that were measured since it was asked last. */
+  takeBudgets(): readonly Budget[] {
+    const taken = this.#budgets
+    this.#budgets = []
+    return taken
   }
 }

@@ -20,6 +20,10 @@ export interface Server extends AsyncDisposable {
   readonly metrics: number
   /** From the start of the process to its first answer: seconds on the wall, and of CPU. */
   readonly start: { readonly seconds: number; readonly cpu: number }
+  /** Its exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>
+  /** The end of what it has written to standard error. */
+  said(): string
 }
 
 export interface Launch {
@@ -51,10 +55,10 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-4000)
   })
-  const exit = once(child, 'exit')
+  const ended = once(child, 'exit').then(([code, signal]) => signal ?? code)
   await once(child, 'spawn')
   running.add(child)
-  void exit.then(() => running.delete(child))
+  void ended.then(() => running.delete(child))
   while (!(await answers(ready))) {
     if (child.exitCode !== null) throw new Error(`${name} ended before it was ready:\n${stderr}`)
     if (performance.now() - begin > DEADLINE_MS) throw new Error(`${name} is not ready at ${ready}:\n${stderr}`)
@@ -67,9 +71,11 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
     process: child,
     ...ports,
     start: { seconds: (performance.now() - begin) / 1000, cpu: cpuSeconds(pid) },
+    ended,
+    said: () => stderr,
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
-      await exit
+      await ended
     },
   }
 }
@@ -84,12 +90,17 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
+/** The flags in the first line of a program, which count when it is started by its name. */
+export function nodeFlags(main: string): string[] {
+  const [, flags = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(main, 'utf8')) ?? []
+  return flags.split(' ').filter(Boolean)
+}
+
 /** The built sidecar, with the Node and the flags that its first line names. */
 export async function pillion(
   flags: readonly string[] = [],
   more: { name?: string; preload?: string } = {},
 ): Promise<Server> {
-  const [, own = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(BUILT, 'utf8')) ?? []
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
   const doors = [
     ...['--web.listen', `127.0.0.1:${ports.metrics}`],
@@ -100,7 +111,7 @@ export async function pillion(
     name: more.name ?? 'Pillion',
     command: process.execPath,
     args: [
-      ...own.split(' ').filter(Boolean),
+      ...nodeFlags(BUILT),
       ...(more.preload ? ['--import', more.preload] : []),
       BUILT,
       ...doors,

@@ -3,6 +3,7 @@
 
 import { type Field, type Fields, isList, isSection, type Section } from './kinds.ts'
 import type { Leaf } from './names.ts'
+import { withoutSecrets } from './opaque.ts'
 import { isSecret, type Scalar, written } from './write.ts'
 
 export interface Settled {
@@ -81,10 +82,3 @@ const BARE = /^[A-Za-z0-9_./][A-Za-z0-9_./:-]*$/
 // What YAML 1.2 or 1.1 takes for null, a boolean, a number, a time or a date; and a colon at the end makes a key.
 const RESERVED =
   /^(?:null|true|false|yes|no|on|y|n|[.\d][\d._]*(?:e[-+]?\d+)?|0[xob][\da-f_]+|\d+(?::\d+)+|\d{4}-\d.*|\.inf|\.nan)$|:$/i
-
-/** A URL's userinfo and query are where tokens are put. */
-export function withoutSecrets(text: string): string {
-  return text
-    .replaceAll(/(:\/\/)\S*@/g, '$1[redacted]@')
-    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^?]*)\?.*$/is, '$1?[redacted]')
-}

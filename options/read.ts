@@ -7,7 +7,9 @@ import type { ConfigFile } from './file.ts'
 import { type Field, type Fields, isList, isSection, type Section, type Values } from './kinds.ts'
 import { type Given, Layer, parseText } from './layer.ts'
 import { flagOf, type Leaf, Names } from './names.ts'
+import { opaqueFields, opaqueList } from './opaque.ts'
 import { type Problem, Problems } from './problems.ts'
+import { isSecret } from './write.ts'
 import { readYaml } from './yaml.ts'
 
 /** A flag of the command line that names an option. */
@@ -82,12 +84,20 @@ class Settled {
       const values = Object.entries(field.fields).map(
         ([name, each]) => [name, this.value(each, prefix + name)] as const,
       )
-      return Object.freeze(Object.fromEntries(values))
+      const secrets = Object.entries(field.fields).filter(
+        ([, each]) => !isSection(each) && !isList(each) && each.secret,
+      )
+      return Object.freeze(
+        opaqueFields(
+          Object.fromEntries(values),
+          secrets.map(([name]) => name),
+        ),
+      )
     }
     if (isList(field) && isSection(field.item)) return this.#tables(field.item, path)
     const { value, origin } = this.#given(path) ?? this.#fallback(field, path)
     this.origins.set(path, origin)
-    return value
+    return Array.isArray(value) && isSecret(field) ? opaqueList(value) : value
   }
 
   #tables(item: Section<Fields>, path: string): readonly unknown[] {

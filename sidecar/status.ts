@@ -50,6 +50,21 @@ export async function status(known: Known): Promise<Status> {
   }
 }
 
+/**
+ * The ledger as fields of the last line of the log: what came in after the last scrape would otherwise be known to nobody.
+ * Signals of which nothing came are left out.
+ */
+export async function totals(metrics: Metrics): Promise<Readonly<Record<string, number>>> {
+  const rows = await ledger(family => samples(metrics, family))
+  const fields = rows
+    .filter(row => row.received > 0)
+    .flatMap(({ signal, received, accepted }) => [
+      [`${signal}_accepted`, accepted] as const,
+      [`${signal}_refused`, received - accepted] as const,
+    ])
+  return Object.fromEntries(fields)
+}
+
 /** The application first, the sidecar itself last. */
 function place(part: string): number {
   return ['health', 'process', 'spans', 'metrics', 'logs', 'otlp', 'self'].indexOf(part)

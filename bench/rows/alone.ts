@@ -10,7 +10,7 @@ import { send } from '../load.ts'
 import { cpuSeconds } from '../machine.ts'
 import { ceiling } from '../rivals/ceiling.ts'
 import { otelcol } from '../rivals/otelcol.ts'
-import type { Row } from '../run.ts'
+import type { Row, Run } from '../run.ts'
 import { freePort, launch, pillion, type Server, scrape } from '../server.ts'
 
 export const start: Row = {
@@ -155,14 +155,22 @@ export const probes: Row = {
 }
 
 /** A bench of its own that prints: its rows as they come. */
-function printed(name: string, title: string, file: string, about: string, ...args: string[]): Row {
+function printed(
+  name: string,
+  title: string,
+  file: string,
+  about: string,
+  args: readonly string[],
+  judge?: (run: Run, text: string) => void,
+): Row {
   return {
     name,
     title,
-    async measure() {
+    async measure(run) {
       const path = fileURLToPath(new URL(`../${file}`, import.meta.url))
       const { stdout, status } = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8' })
       if (status !== 0) throw new Error(`${file} failed with ${status}`)
+      judge?.(run, stdout)
       return `${about}\n\n\`\`\`text\n${stripVTControlCharacters(stdout).trim()}\n\`\`\``
     },
   }
@@ -173,6 +181,19 @@ export const decode = printed(
   'Decoding alone',
   'decode.ts',
   'The walk over the bytes and the visit, in one process with protobufjs.',
-  '0.6',
+  ['0.6'],
 )
-export const proc = printed('proc', 'Reading /proc', 'proc.ts', 'One look at the processes of the application.')
+
+const PROC_US = 100
+export const proc = printed(
+  'proc',
+  'Reading /proc',
+  'proc.ts',
+  'One look at the processes of the application.',
+  [],
+  (run, text) => {
+    // The first figure is that of one process.
+    const us = Number(/base files.*?([\d.]+) µs CPU/.exec(text)?.[1])
+    run.budget('/proc, all base files of one process, CPU', `≤ ${PROC_US} µs`, `${us} µs`, us <= PROC_US)
+  },
+)

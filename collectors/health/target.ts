@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { shown } from '../../options/kinds.ts'
+import { opaqueFields } from '../../options/opaque.ts'
 import { blocked } from './address.ts'
 import type { Endpoint, Tls } from './connection.ts'
 import type { ExecTarget } from './exec.ts'
@@ -103,7 +104,7 @@ function readHttp(options: ProbeOptions, where: string): HttpTarget {
     endpoint: { ...plain.endpoint, tls: plain.endpoint.tls && readTls(options, plain.endpoint.host, where) },
     authority: headers['host'] ?? plain.authority,
     method: options.method,
-    headers,
+    headers: opaqueFields(headers, Object.keys(headers)),
     statuses: options.status.map(readStatus),
     headerMatches: options.header_matches.map((line, place) => {
       const at = `${where}.header_matches[${place}]`

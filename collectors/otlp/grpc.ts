@@ -208,18 +208,20 @@ class Calls {
     else if (!gzip) this.#refuse(call, malformed('a compressed message without grpc-encoding'))
     else
       inflate(message, this.#options.max_request, call.share, inflated => {
-        if (inflated.kind === 'body') this.#take(call, signal, inflated.body)
-        else this.#refuse(call, notInflated(inflated))
+        if (inflated.kind === 'body') return this.#take(call, signal, inflated.body)
+        this.#refuse(call, notInflated(inflated))
+        return false
       })
   }
 
-  #take(call: Call, signal: Signal, message: Buffer): void {
+  /** False if nobody keeps the message; a consumer that failed may. */
+  #take(call: Call, signal: Signal, message: Buffer): boolean {
     // The deadline may have passed, or the client gone, while a large body was being decompressed.
-    if (call.over) return
+    if (call.over) return false
     const decision = this.#intake.take(signal, 'protobuf', message)
     if (decision.kind === 'refused') {
       this.#refuse(call, { code: DECIDED[decision.reason], message: decision.text })
-      return
+      return decision.reason === 'internal'
     }
     this.#end(call, CODE.ok)
     const { stream } = call
@@ -230,6 +232,7 @@ class Calls {
     stream.respond(HEADERS, { waitForTrailers: true })
     stream.on('wantTrailers', () => stream.sendTrailers(OK))
     stream.end(frame)
+    return true
   }
 
   #refuse(call: Call, { code, message, retry }: Refusal): void {

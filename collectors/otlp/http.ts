@@ -138,23 +138,22 @@ class Exchanges {
     })
   }
 
-  #inflated(inflated: Inflated, exchange: Exchange, signal: Signal, share: Share): void {
-    if (inflated.kind === 'body') {
-      this.#take(inflated.body, exchange, signal, share)
-      return
-    }
+  #inflated(inflated: Inflated, exchange: Exchange, signal: Signal, share: Share): boolean {
+    if (inflated.kind === 'body') return this.#take(inflated.body, exchange, signal, share)
     share.release()
     if (inflated.kind === 'no_room') this.#refuse(exchange, BUSY)
     else if (inflated.kind === 'too_large') this.#refuse(exchange, tooLarge(inflated.why))
     else this.#refuse(exchange, { code: 400, message: `cannot decompress the body: ${inflated.why}` })
+    return false
   }
 
-  #take(body: Buffer, exchange: Exchange, signal: Signal, share: Share): void {
+  /** False if nobody keeps the body; a consumer that failed may. */
+  #take(body: Buffer, exchange: Exchange, signal: Signal, share: Share): boolean {
     const decision = this.#intake.take(signal, exchange.encoding, body)
     share.release()
     if (decision.kind === 'refused') {
       this.#refuse(exchange, { code: DECIDED[decision.reason], message: decision.text })
-      return
+      return decision.reason === 'internal'
     }
     this.#ledger.answered(signal, 'http', 200)
     const { encoding, answer } = exchange
@@ -163,6 +162,7 @@ class Exchanges {
     // An empty chunk would make Node gather two buffers for one write: 6 to 10 % of the whole (bench row intake-http).
     if (said.length > 0) answer.end(said)
     else answer.end()
+    return true
   }
 
   /** "Expect:" with anything but 100-continue. */

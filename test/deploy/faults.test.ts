@@ -2,6 +2,7 @@
 // not stay up.
 
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { Child, freePort, until } from '../e2e/child.ts'
@@ -9,6 +10,12 @@ import { MAIN, startSidecar, sum } from '../e2e/ride.ts'
 import { hex, ld } from '../otlp/requests.ts'
 
 const SPAN = ld(2, ld(1, hex('ab'.repeat(16))), ld(2, hex('cd'.repeat(8))), ld(5, 'GET /'))
+/** Of what happens at any moment, as many as a change can wait for; ROUNDS=100 asks for more. */
+const more = Number(process.env['ROUNDS'] ?? 0)
+const ROUNDS = { sigterm: more || (process.env['CI'] ? 20 : 6), crash: more || (process.env['CI'] ? 20 : 8) }
+
+t.setTimeout(180_000 + 4000 * more)
+
 /** An export request of so many spans. */
 const request = (spans: number): Buffer => ld(1, ld(2, ...Array.from({ length: spans }, () => SPAN)))
 
@@ -78,41 +85,49 @@ t.test(
   },
 )
 
-t.test('SIGTERM at any moment under load: what was acknowledged was counted, and it ends with 0 in time', async t => {
-  for (let round = 0; round < 6; round += 1) {
-    await using ride = await startSidecar()
-    const counts = { acknowledged: 0, refused: 0, unanswered: 0 }
-    const body = request(100)
-    let counted = 0
-    let over = false
-    const load = async (): Promise<void> => {
-      while (!over)
-        try {
-          const status = await send(ride.otlp, body)
-          if (status === 200) counts.acknowledged += 100
-          else counts.refused += 1
-        } catch {
-          counts.unanswered += 1
-          over = true
-        }
+t.test(
+  `SIGTERM at any moment under load, ${ROUNDS.sigterm} times: the ledger is exact, and it ends with 0 in time`,
+  async t => {
+    for (let round = 0; round < ROUNDS.sigterm; round += 1) {
+      await using ride = await startSidecar()
+      const counts = { acknowledged: 0, refused: 0, unanswered: 0 }
+      const body = request(100)
+      let over = false
+      const load = async (): Promise<void> => {
+        while (!over)
+          try {
+            const status = await send(ride.otlp, body)
+            if (status === 200) counts.acknowledged += 100
+            else counts.refused += 1
+          } catch {
+            counts.unanswered += 1
+            over = true
+          }
+      }
+      const senders = [load(), load(), load()]
+      const at = Date.now() + Math.random() * 300
+      while (Date.now() < at) {
+        const acknowledged = counts.acknowledged
+        const counted = (await ride.value('traces_spanmetrics_calls_total')) ?? 0
+        if (counted < acknowledged) t.fail(`${counted} counted, ${acknowledged} had been acknowledged`)
+      }
+      const asked = performance.now()
+      ride.child.kill('SIGTERM')
+      const ending = await ride.child.ended
+      const ms = Math.round(performance.now() - asked)
+      over = true
+      await Promise.all(senders)
+      const what = `round ${round}: ended after ${ms} ms; ${JSON.stringify(counts)}`
+      t.same(ending, { code: 0, signal: null }, what)
+      t.ok(ms < 2000, what)
+      const [, accepted, refused] =
+        /msg=stopped traces_accepted=(\d+) traces_refused=(\d+)\n$/.exec(ride.child.stderr) ?? []
+      t.equal(Number(accepted), counts.acknowledged, what)
+      t.equal(Number(refused), 0)
+      t.notMatch(ride.child.stderr, /error/i)
     }
-    const senders = [load(), load(), load()]
-    const at = Date.now() + 50 + Math.random() * 400
-    while (Date.now() < at) {
-      const acknowledged = counts.acknowledged
-      counted = (await ride.value('traces_spanmetrics_calls_total')) ?? 0
-      t.ok(counted >= acknowledged, `${counted} counted, ${acknowledged} had been acknowledged`)
-    }
-    const asked = performance.now()
-    ride.child.kill('SIGTERM')
-    t.same(await ride.child.ended, { code: 0, signal: null })
-    const ms = Math.round(performance.now() - asked)
-    over = true
-    await Promise.all(senders)
-    t.ok(ms < 2000, `round ${round}: ended after ${ms} ms; ${JSON.stringify(counts)}`)
-    t.notMatch(ride.child.stderr, /error/i)
-  }
-})
+  },
+)
 
 t.test('SIGTERM while it starts: it ends, at whatever moment', async t => {
   for (const after of [0, 50, 150, 300, 500]) {
@@ -144,18 +159,64 @@ t.test('a second SIGTERM while connections are held ends it at once', async t =>
   socket.destroy()
 })
 
-t.test('an application that ends at once, again and again: each exit code comes back', async t => {
-  const doors = ['--web.listen', '0', '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
-  for (let round = 0; round < 10; round += 1) {
-    await using child = await Child.start(process.execPath, [
-      MAIN,
-      'run',
-      ...doors,
-      '--',
-      'sh',
-      '-c',
-      `exit ${round % 7}`,
-    ])
-    t.same(await child.ended, { code: round % 7, signal: null })
+t.test('SIGPIPE, and streams that are closed, end nothing', async t => {
+  const [web, otlp] = [await freePort(), await freePort()]
+  const doors = ['--web.listen', String(web), '--otlp.http.listen', String(otlp), '--otlp.grpc.listen', 'off']
+  const closed = ['-c', 'exec "$@" <&- >&- 2>&-', 'closed', process.execPath, MAIN, ...doors]
+  await using child = await Child.start('sh', closed)
+  await until('an answer', async () => (await send(`http://127.0.0.1:${otlp}`, request(1))) === 200 || undefined)
+  child.kill('SIGPIPE')
+  await new Promise(resolve => setTimeout(resolve, 100))
+  const page = await (await fetch(`http://127.0.0.1:${web}/metrics`)).text()
+  t.equal(sum(page, 'traces_spanmetrics_calls_total'), 1)
+  t.equal(sum(page, 'pillion_uncaught_exceptions_total'), 0)
+  child.kill('SIGTERM')
+  t.same(await child.ended, { code: 0, signal: null })
+})
+
+t.test(`an application that ends at once, ${ROUNDS.crash} times, in every way: each exit code comes back`, async t => {
+  const dir = t.testdir({ plain: '#!/bin/sh\n' })
+  const ways: readonly (readonly [command: readonly string[], code: number])[] = [
+    [['sh', '-c', 'exit 0'], 0],
+    [['sh', '-c', 'exit 1'], 1],
+    [['sh', '-c', 'exit 77'], 77],
+    [['sh', '-c', 'kill -SEGV $$'], 128 + 11],
+    [['sh', '-c', 'kill -KILL $$'], 128 + 9],
+    [['sh', '-c', 'kill -TERM $$'], 128 + 15],
+    [[`${dir}/nowhere`], 127],
+    [[`${dir}/plain`], 126],
+  ]
+  const round = async (n: number): Promise<void> => {
+    const [command, code] = ways[n % ways.length]!
+    const doors = ['--web.listen', '0', '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
+    await using child = await Child.start(process.execPath, [MAIN, 'run', ...doors, '--', ...command])
+    t.same(await child.ended, { code, signal: null }, command.join(' '))
+    t.notMatch(child.stderr, /goes on/, 'no error that nothing caught')
   }
+  for (let n = 0; n < ROUNDS.crash; n += 2) await Promise.all([round(n), round(n + 1)])
+})
+
+t.test('an application that ignores SIGTERM decides itself, and SIGKILL ends it with its code', async t => {
+  const script = 'trap "echo no" TERM; echo up $$; while :; do sleep 0.05; done'
+  await using ride = await startSidecar({ command: ['sh', '-c', script] })
+  const [, pid] = await ride.child.says(/up (\d+)\n/)
+  for (const refusals of [1, 2, 3]) {
+    ride.child.kill('SIGTERM')
+    await until('it to be refused', () => ride.child.stdout.match(/no\n/g)?.length === refusals || undefined)
+  }
+  t.ok(ride.child.running, 'the sidecar stays as long as the application does')
+  t.equal(await ride.value('pillion_uncaught_exceptions_total'), 0)
+  process.kill(Number(pid), 'SIGKILL')
+  t.same(await ride.child.ended, { code: 128 + 9, signal: null })
+})
+
+t.test('an application that forks and exits: its exit code comes back, and what it leaves behind lives on', async t => {
+  const file = `${t.testdir({})}/pid`
+  const script = `sleep 20 >/dev/null 2>&1 & echo $! > ${file}; exit 5`
+  const doors = ['--web.listen', '0', '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
+  await using child = await Child.start(process.execPath, [MAIN, 'run', ...doors, '--', 'sh', '-c', script])
+  t.same(await child.ended, { code: 5, signal: null })
+  const pid = Number(readFileSync(file, 'utf8'))
+  t.ok(process.kill(pid, 0), 'nobody has ended it')
+  process.kill(pid, 'SIGKILL')
 })

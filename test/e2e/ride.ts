@@ -39,7 +39,7 @@ function nodeFlags(main: string): string[] {
 }
 
 /** Starts the sidecar and waits until its web door answers. */
-export async function startSidecar(way: Way = {}): Promise<Ride> {
+export async function startSidecar(way: Way = {}, tries = 3): Promise<Ride> {
   const { flags = [], command, main = MAIN, env } = way
   const [webPort, otlpPort, grpcPort] = [await freePort(), await freePort(), await freePort()]
   const doors = [
@@ -55,6 +55,8 @@ export async function startSidecar(way: Way = {}): Promise<Ride> {
     if (!child.running) return 'ended'
     return (await fetch(`${web}/-/healthy`)).ok || undefined
   })
+  // A free port may have become somebody else's in the meantime: that of an outgoing connection, for instance.
+  if (!child.running && (await child.ended).code === 69 && tries > 1) return startSidecar(way, tries - 1)
   if (!child.running) throw new Error(`the sidecar ended before it was ready:\n${child.stdout}${child.stderr}`)
   const all = open.move()
 

@@ -124,6 +124,41 @@ t.test('a redirect is a status and is never followed', async t => {
   t.equal(elsewhere, 0)
 })
 
+t.test('wherever a redirect points, nobody is asked there, and no header goes there', async t => {
+  const asked: string[] = []
+  const other = await serve(t, (request, response) => {
+    asked.push(`${request.url} ${request.headers['x-api-key']}`)
+    response.end()
+  })
+  let times = 0
+  const url = await serve(t, (request, response) => {
+    times++
+    const location = new URL(request.url ?? '/', 'http://a/').searchParams.get('to') ?? ''
+    response.writeHead(302, { location }).end()
+  })
+  const places = [
+    `${other}elsewhere`,
+    `http://127.0.0.1:${new URL(other).port}/`,
+    'http://169.254.169.254/latest/meta-data/',
+    'http://[fd00:ec2::254]/',
+    'file:///etc/passwd',
+    'gopher://127.0.0.1:70/',
+    '//evil.example/',
+    url,
+    '?to=again',
+    '\xff',
+    '',
+  ]
+  const headers = ['X-Api-Key: k', 'Authorization: Bearer k', 'Cookie: k=k']
+  for (const to of places) {
+    const strict = { url: `${url}?to=${encodeURIComponent(to)}`, status: ['200-299'], headers }
+    const verdict = await ask(strict, 5000)
+    t.match(verdict, { ok: false, reason: 'status', status: 302 }, to)
+  }
+  t.equal(times, places.length, 'each was asked once')
+  t.same(asked, [])
+})
+
 t.test('headers and body are matched when asked', async t => {
   const url = await serve(t, (_, response) => response.setHeader('x-mode', 'primary').end('all systems nominal'))
   const f = async (given: Given, expected: string) => t.equal(reason(await ask({ url, ...given }, 5000)), expected)

@@ -402,4 +402,5 @@ t.test('odd spellings of the loopback are the loopback', async t => {
   await f('0x7f.1')
   await f('0')
   await f('localhost')
+  await f('127.1')
 })

@@ -2,15 +2,17 @@
 // honest client notices meanwhile.
 
 import { readFileSync } from 'node:fs'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { until } from '../e2e/child.ts'
 import { type Ride, startSidecar } from '../e2e/ride.ts'
+import { CALL, frame, headers, OPENING } from '../threats/frames.ts'
 import { Wire } from './doors.ts'
 import { attribute, hex, ld, span, traces } from './requests.ts'
 
 const GOOD = traces([attribute(1, 'service.name', 'honest')], span('good'))
 const MIB = 1024 * 1024
+const FIXTURES = new URL('../fixtures/otlp/', import.meta.url)
 const NAMES = process.env['CI'] ? 1_000_000 : 200_000
 
 t.setTimeout(180_000)
@@ -19,6 +21,7 @@ t.test('a hundred item bombs at once take no memory and hold up no honest reques
   const bomb = gzipSync(ld(1, ld(2, Buffer.alloc(2_000_000, hex('1200')))))
   await using ride = await startSidecar()
   const before = await settled(ride)
+  const bearable = await patience(ride)
   const head = `POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n`
   const bombs = Array.from({ length: 100 }, () => wire(ride))
   await Promise.all(bombs.map(each => each.until(() => !each.socket.connecting, 'a connection')))
@@ -31,32 +34,47 @@ t.test('a hundred item bombs at once take no memory and hold up no honest reques
   t.comment(
     `honest request ${milliseconds.toFixed(0)} ms; ${refused} of 100 inflated; RSS grew by ${growth.toFixed(1)} MiB`,
   )
-  t.same(
-    codes.filter(code => code !== '413' && code !== '503'),
-    [],
-  )
-  t.equal(await ride.value('pillion_otlp_refused_items_total', { reason: 'too_many_items' }), refused * 1_000_000)
-  t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 1)
-  t.ok(growth < 80, `${growth.toFixed(1)} MiB, of which 64 may be requests in flight`)
-  t.ok(milliseconds < 1000, `${milliseconds.toFixed(0)} ms`)
+  t.equal(refused, 100, 'none is told to come again: each is judged, a few at a time')
+  t.equal(await ride.value('pillion_otlp_refused_items_total', { reason: 'too_many_items' }), 100_000_000)
+  t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 10)
+  t.ok(growth < 32, `${growth.toFixed(1)} MiB`)
+  t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
   for (const each of bombs) each.close()
 })
 
-t.test('sixteen gzip bombs at once take no more than may be in flight', async t => {
-  const bomb = gzipSync(Buffer.alloc(64 * MIB))
+t.test('sixteen gzip bombs at once are refused by what they claim, and cost nothing', async t => {
+  // 651 bytes → the 1 MB that a gibibyte of zeros is in gzip -9.
+  const gibibyte = gunzipSync(gunzipSync(readFileSync(new URL('gibibyte-of-zeros.gz.gz.gz', FIXTURES))))
   await using ride = await startSidecar()
   const before = await settled(ride)
-  const answers = Array.from({ length: 16 }, () => post(ride, bomb, { 'content-encoding': 'gzip' }))
-  const codes = await Promise.all(answers)
+  const bearable = await patience(ride)
+  for (const bomb of [gibibyte, gzipSync(Buffer.alloc(64 * MIB), { level: 9 })]) {
+    const codes = Array.from({ length: 16 }, () => post(ride, bomb, { 'content-encoding': 'gzip' }))
+    t.same(new Set(await Promise.all(codes)), new Set([413]))
+    t.equal(await post(ride, gzipSync(bomb), { 'content-encoding': 'gzip, gzip' }), 415)
+    const milliseconds = await good(ride)
+    t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
+  }
   const growth = peak(ride) - before
-  t.comment(`RSS grew by ${growth.toFixed(1)} MiB; answers ${[...new Set(codes)]}`)
-  t.same(
-    codes.filter(code => code !== 413 && code !== 503),
-    [],
-  )
-  t.ok(growth < 96, `${growth.toFixed(1)} MiB, of which 64 may be requests in flight`)
+  t.comment(`RSS grew by ${growth.toFixed(1)} MiB`)
+  t.ok(growth < 32, `${growth.toFixed(1)} MiB, the limit of a request and 16`)
+})
+
+t.test('sixteen gzip bombs that lie about their size are inflated one after the other, up to the limit', async t => {
+  const bomb = gzipSync(Buffer.alloc(64 * MIB))
+  bomb.writeUInt32LE(100, bomb.length - 4)
+  await using ride = await startSidecar()
+  const before = await settled(ride)
+  const bearable = await patience(ride)
+  const answers = Array.from({ length: 16 }, () => post(ride, bomb, { 'content-encoding': 'gzip' }))
+  const milliseconds = await good(ride)
+  t.same(new Set(await Promise.all(answers)), new Set([413]))
+  const growth = peak(ride) - before
+  t.comment(`honest request ${milliseconds.toFixed(0)} ms; RSS grew by ${growth.toFixed(1)} MiB`)
+  // One request of 16 MiB at a time, and what V8 collects only when 64 MiB outside of its heap have become garbage.
+  t.ok(growth < 96, `${growth.toFixed(1)} MiB`)
+  t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
   t.equal(await ride.value('pillion_otlp_inflight_bytes'), 0)
-  t.ok((await good(ride)) < 1000)
 })
 
 t.test('two hundred slow connections hold up no honest request, and are closed in time', async t => {
@@ -148,10 +166,9 @@ t.test('names that try to forge lines of the page stay inside their labels', asy
 t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, leave nothing behind', async t => {
   await using ride = await startSidecar()
   const port = Number(new URL(ride.grpc).port)
-  const opening = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0, Buffer.alloc(0))])
   const round = async (count: number, more: Buffer) => {
     const wires = Array.from({ length: count }, () => new Wire(port))
-    for (const each of wires) each.send(Buffer.concat([opening, more]))
+    for (const each of wires) each.send(Buffer.concat([OPENING, more]))
     await Promise.all(wires.map(each => each.until(() => each.closed || each.received.length > 0, 'settings')))
     return wires
   }
@@ -166,9 +183,10 @@ t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, le
   // Wanted is 10; what V8 has not given back yet adds to it on a busy machine.
   t.ok(after - before < 20, `${(after - before).toFixed(1)} MiB`)
 
+  const bearable = await patience(ride)
   const resets = Buffer.concat(
     Array.from({ length: 5000 }, (_, i) =>
-      Buffer.concat([frame(1, 4, 2 * i + 1, HEADERS), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]),
+      Buffer.concat([headers(2 * i + 1, CALL), frame(3, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8]))]),
     ),
   )
   const attackers = await round(20, resets)
@@ -178,7 +196,8 @@ t.test('a thousand HTTP/2 connections, and twenty that reset all their calls, le
     return attackers.every(each => each.closed) || undefined
   })
   t.comment(`20 connections that reset their calls: an honest request took at most ${slowest.toFixed(0)} ms`)
-  t.ok(slowest < 1000, `${slowest.toFixed(0)} ms`)
+  // Node hands over all the calls of one read, 64 KiB, before the session ends: 400 of them, for each of the twenty.
+  t.ok(slowest < 10 * bearable, `${slowest.toFixed(0)} ms, of ${bearable.toFixed(0)} ms ten times`)
 })
 
 function wire(ride: Ride): Wire {
@@ -203,6 +222,13 @@ async function good(ride: Ride): Promise<number> {
   }
 }
 
+/** What an honest request may take meanwhile: 200 ms, and more only where a busy machine makes each request slow. */
+async function patience(ride: Ride): Promise<number> {
+  const quiet: number[] = []
+  while (quiet.length < 9) quiet.push(await good(ride))
+  return Math.max(200, 40 * quiet.sort((a, b) => a - b)[4]!)
+}
+
 /** RSS in MiB, once a first request and a first scrape have loaded what they need. */
 async function settled(ride: Ride): Promise<number> {
   for (let n = 0; n < 5; n += 1) await ride.scrape()
@@ -223,15 +249,3 @@ function mebibytes(ride: Ride, name: string): number {
   const status = readFileSync(`/proc/${ride.child.pid}/status`, 'utf8')
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
 }
-
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-/** Method POST, scheme http, path /, in HPACK's static table. */
-const HEADERS = hex('838684')

@@ -1,4 +1,6 @@
 import { createHook } from 'node:async_hooks'
+import { once } from 'node:events'
+import { connect } from 'node:http2'
 import { deflateRawSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { doors, eventually, OPTIONS, Wire } from './doors.ts'
@@ -39,6 +41,46 @@ t.test('gzip bombs stop at the limit', async t => {
   t.equal(await status(gzipSync(zeros), { 'content-encoding': 'gzip, gzip' }), 415)
   await Promise.all(Array.from({ length: 16 }, () => fetch('/v1/traces', { headers: GZIP, body: zeros })))
   t.equal(await value('pillion_otlp_inflight_bytes'), 0)
+})
+
+t.test('large bodies are inflated a few at a time, and all are taken', async t => {
+  const { fetch, value } = await doors(t, { spans: [new Recorder()] })
+  const name = Buffer.alloc(3 * MIB)
+  for (let at = 0; at < name.length; at++) name[at] = (at * 2_654_435_761) >>> 24
+  const body = gzipSync(traces([], span('large', ld(9, ld(1, name)))), { level: 1 })
+  const answers = Array.from({ length: 12 }, () => fetch('/v1/traces', { headers: GZIP, body }))
+  t.same(new Set((await Promise.all(answers)).map(each => each.status)), new Set([200]))
+  t.equal(await value('pillion_otlp_accepted_items_total{signal="traces"}'), 12)
+  t.equal(await value('pillion_otlp_inflight_bytes'), 0)
+})
+
+t.test('a call that is given up while its body waits to be inflated gives its bytes back', async t => {
+  const { grpcPort, counted, value } = await doors(t, { spans: [new Recorder()] })
+  const liar = gzipSync(Buffer.alloc(64 * MIB))
+  liar.writeUInt32LE(MIB + 1, liar.length - 4)
+  const head = Buffer.alloc(5, 1)
+  head.writeUInt32BE(liar.length, 1)
+  const peer = connect(`http://127.0.0.1:${grpcPort}`)
+  t.teardown(() => peer.destroy())
+  const path = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
+  const codes = Array.from({ length: 60 }, async () => {
+    const headers = { 'content-type': 'application/grpc', 'grpc-encoding': 'gzip', 'grpc-timeout': '300m' }
+    const stream = peer.request({ ':method': 'POST', ':path': path, ...headers })
+    stream.end(Buffer.concat([head, liar]))
+    const [answer] = await once(stream, 'response')
+    return String(answer['grpc-status'])
+  })
+  const given = await Promise.all(codes)
+  t.ok(given.includes('4'), 'some had to wait for too long')
+  t.same(
+    given.filter(code => code !== '4' && code !== '8'),
+    [],
+  )
+  t.equal(
+    (await counted('pillion_otlp_requests_total'))['{signal="traces",transport="grpc",code="4"}'] ?? 0,
+    given.filter(code => code === '4').length,
+  )
+  await eventually(async () => (await value('pillion_otlp_inflight_bytes')) === 0, 'the budget to be given back')
 })
 
 t.test('gzip that is broken is refused, and gzip in members is taken', async t => {

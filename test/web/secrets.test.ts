@@ -1,11 +1,14 @@
 // One secret is planted wherever one can stand; then everything that the sidecar says is read, and it is in none of it.
 
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import t from 'tap'
+import { readProbes } from '../../collectors/health/target.ts'
 import { shownCommand } from '../../exporter/web/status.ts'
+import { readOptions } from '../../parts.ts'
 import { Child, until } from '../e2e/child.ts'
 import { MAIN, OPENMETRICS, runSidecar, startSidecar } from '../e2e/ride.ts'
 import { Authority } from './certificates.ts'
@@ -113,6 +116,51 @@ ${more}`
     t.notMatch(text, Buffer.from(SECRET).toString('base64').slice(0, -4), `${name}, in base64`)
   }
   t.ok(Object.keys(said).includes('text 200') && Object.keys(said).includes('page 200'), 'there was something to read')
+})
+
+t.test('a secret in a flag or a variable is in no list of processes and in no report of Node', async t => {
+  const dir = t.testdir({})
+  const flags = [
+    ...['--health.probes.0.name', 'a', '--health.probes.0.url', `http://127.0.0.1:1/a?key=${SECRET}`],
+    ...['--health.probes.0.headers', `Authorization: Bearer ${SECRET}`, `--health.probes.0.headers=X-Key: ${SECRET}`],
+  ]
+  const env = { PLANTED: SECRET, NODE_OPTIONS: `--report-on-signal --report-directory=${dir}` }
+  await using ride = await startSidecar({ flags, env })
+  const { pid } = ride.child
+  const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  t.notMatch(line, SECRET)
+  t.match(line, /main\.ts .*--health\.probes\.0\.name a --health\.probes\.0\.url http:.*\?\[redacted\] /)
+  t.notMatch(readFileSync(`/proc/${pid}/comm`, 'latin1'), SECRET)
+
+  await using other = await startSidecar({ env })
+  const before = readFileSync(`/proc/${other.child.pid}/cmdline`, 'latin1')
+  t.match(before, /main\.ts\0--web\.listen\0/, 'without secrets it stays as it was')
+  other.child.kill('SIGUSR2')
+  const report = await until('the report', () => {
+    const [name] = readdirSync(dir)
+    const text = name === undefined ? '' : readFileSync(join(dir, name), 'utf8')
+    return text.endsWith('}\n') || text.endsWith('}') ? text : undefined
+  })
+  t.match(report, /"javascriptStack"/)
+  t.notMatch(report, SECRET)
+})
+
+t.test('options that are printed by mistake show no secret', async t => {
+  const headers = [`X-Key: ${SECRET}`, `X-Other: ${SECRET}`]
+  const probe = { name: 'a', url: `http://127.0.0.1:1/a?key=${SECRET}`, headers }
+  const file = { name: 'pillion.yaml', text: JSON.stringify({ health: { probes: [probe] } }) }
+  const reading = await readOptions({ file, environment: {} })
+  if (!reading.ok) throw new Error('these options are right')
+  const [options] = reading.values.health.probes
+  const [setup] = readProbes(reading.values.health.probes)
+  const target = setup?.target.kind === 'http' ? setup.target.headers : undefined
+  for (const each of [reading.values, options, options?.headers, target])
+    for (const shown of [inspect(each, { depth: 9, showHidden: true }), JSON.stringify(each)]) {
+      t.match(shown, '[redacted]')
+      t.notMatch(shown, SECRET)
+    }
+  t.same([...(options?.headers ?? [])], headers, 'and are as ever')
+  t.same({ ...target }, { 'x-key': SECRET, 'x-other': SECRET })
 })
 
 t.test('a password in a URL ends the start, and is not said', async t => {
