@@ -1,9 +1,9 @@
-#!/usr/bin/env -S node --max-semi-space-size=1 --expose-gc
+#!/usr/bin/env -S node --max-semi-space-size=1
 // The command line: reads the arguments, chooses what to do, and says how it went by the exit code. Everything is imported
 // when it is needed: the Node version is judged before modules that an old one could not load, and help needs no parser.
 //
-// The flags above: spans are decoded without objects, so a young generation of 1 MiB costs them nothing (node bench/decode.ts),
-// and 6 MiB less are resident (test/e2e/built.test.ts). What the second is for is said in collectors/otlp/garbage.ts.
+// The flag above: spans are decoded without objects, so a young generation of 1 MiB costs them nothing (node bench/decode.ts),
+// and 6 MiB less are resident (test/e2e/built.test.ts).
 
 import type { CommandLine } from './options/commandline.ts'
 import type { ConfigFile } from './options/file.ts'
@@ -11,16 +11,21 @@ import type { Problem } from './options/problems.ts'
 import type { Reading } from './options/read.ts'
 import type { Options } from './parts.ts'
 import type { Source } from './sidecar.ts'
+import { Stop } from './supervise/stop.ts'
 import { ownVersion, unfit } from './version.ts'
 
 const EXIT = { ok: 0, failure: 1, usage: 64, portTaken: 69, configuration: 78 } as const
 
+const stop = new Stop()
 const refusal = unfit(process.versions.node)
 if (refusal) {
   process.stderr.write(`pillion: ${refusal}\n`)
   process.exitCode = EXIT.configuration
 } else {
-  process.exitCode = await main(process.argv.slice(2))
+  // Not awaited: the single executable is a CommonJS module, which cannot wait here.
+  void main(process.argv.slice(2)).then(code => {
+    process.exitCode = code
+  })
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -28,6 +33,8 @@ async function main(args: readonly string[]): Promise<number> {
   const { parseCommandLine } = await import('./options/commandline.ts')
   const { Names } = await import('./options/names.ts')
   const line = parseCommandLine(args, new Names(settings))
+  // Until it rides there is nothing to finish. Attached, to be stopped is its ordinary end, at whatever moment.
+  stop.answer((_, code) => process.exit(line.command === '' ? EXIT.ok : code))
   if (line.command === 'help') return print((await import('./options/help.ts')).helpText(settings))
   switch (line.problems.length > 0 ? '' : line.command) {
     case 'version':
@@ -57,7 +64,10 @@ async function main(args: readonly string[]): Promise<number> {
     case 'print-config':
       return print((await import('./options/print.ts')).printConfig(settings, reading))
     case 'healthcheck': {
-      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web)
+      const answer = await (await import('./verbs/healthcheck.ts')).askReady(reading.values.web, {
+        cert: line.switches.get('cert')?.at(-1),
+        key: line.switches.get('key')?.at(-1),
+      })
       process.stderr.write(answer.ready ? '' : `pillion: not ready: ${answer.text}\n`)
       return answer.ready ? EXIT.ok : EXIT.failure
     }
@@ -73,13 +83,13 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /**
- * The contract with sidecar.ts: `ride(options, command?, source?)` starts the sidecar, and the application if there is a
+ * The contract with sidecar.ts: `ride(options, stop, command?, source?)` starts the sidecar, and the application if there is a
  * command; it resolves with the exit code when all is over, and rejects if it cannot start. Nothing outlives it.
  */
 async function ride(options: Options, command: string[] | undefined, source: Source): Promise<number> {
   try {
     // Not by the exit code alone: a client that holds its connection open would keep the process alive.
-    process.exit(await (await import('./sidecar.ts')).ride(options, command, source))
+    process.exit(await (await import('./sidecar.ts')).ride(options, stop, command, source))
   } catch (error) {
     process.stderr.write(`pillion: ${error instanceof Error ? error.message : error}\n`)
     return portTaken(error) ? EXIT.portTaken : EXIT.failure

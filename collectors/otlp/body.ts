@@ -166,8 +166,7 @@ export function inflate(body: Buffer, limit: number, share: Share, done: (inflat
   // What claims too much was cut off, and what is larger than its claim may have several members: both are decompressed as
   // if they were as large as is allowed at all.
   const size = Math.min(claim, limit)
-  // One byte more than the claim: with a full chunk zlib would ask for another (bench row intake-http, gzip).
-  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, claim > limit ? 0 : claim + 1) }
+  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, claim > limit ? 0 : claim) }
   // Below a mebibyte the thread pool costs more than the decompression; above, the loop must stay free.
   if (size > SYNCHRONOUS || body.length > SYNCHRONOUS) {
     inTurn(size, options, claim > limit)
