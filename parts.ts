@@ -8,13 +8,20 @@ import { otlp } from './collectors/otlp.ts'
 import { process } from './collectors/process.ts'
 import { self } from './collectors/self.ts'
 import { spans } from './collectors/spans.ts'
-import { collectorDuration, collectorSuccess, type Family, series, seriesOverflow } from './exporter/metrics.ts'
+import {
+  collectorDuration,
+  collectorSuccess,
+  type Family,
+  series,
+  seriesExpired,
+  seriesOverflow,
+} from './exporter/metrics.ts'
 import { web } from './exporter/web.ts'
 import { app } from './options/app.ts'
 import { type Field, type Fields, type Section, section, type Values } from './options/kinds.ts'
 import { log } from './options/log.ts'
 import { type Reading, read, type Sources } from './options/read.ts'
-import { reloadFamilies } from './sidecar/reload.ts'
+import { reloadFamilies } from './sidecar/families.ts'
 
 export interface Part {
   /** One sentence for the README's table. */
@@ -41,7 +48,7 @@ const configured = {
 /** What a scrape says about itself. */
 const exposition: Part = {
   about: 'The exposition: which collectors answered, and how many series the tables hold.',
-  families: [collectorSuccess, collectorDuration, series, seriesOverflow],
+  families: [collectorSuccess, collectorDuration, series, seriesOverflow, seriesExpired],
   options: undefined,
 }
 

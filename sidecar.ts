@@ -23,8 +23,8 @@ import { watchFile } from './sidecar/watch.ts'
 import { applicationEnvironment, serviceName } from './supervise/environment.ts'
 import { gone } from './supervise/gone.ts'
 import { orphansWarning } from './supervise/init.ts'
-import { stopRequested } from './supervise/stop.ts'
-import { supervise, uncaughtExceptions } from './supervise.ts'
+import type { Stop } from './supervise/stop.ts'
+import { supervise } from './supervise.ts'
 import { ownVersion } from './version.ts'
 
 /** The outside world, which tests replace. */
@@ -49,6 +49,8 @@ export interface Sidecar extends AsyncDisposable {
   findings(): readonly (Finding & { readonly part: string })[]
   /** Takes the configuration anew; rejects with what is wrong with it, and it stays as it was. `why` is for the log. */
   reload(why: string): Promise<void>
+  /** Counts an error that nothing caught. */
+  uncaught(): void
 }
 
 interface Doors {
@@ -69,11 +71,14 @@ const FIRST_LOOK_MS = 3000
  * Rides along until the application ends (with a command) or until a signal asks to stop. Resolves with the exit code;
  * rejects if something cannot start, a taken port for instance.
  */
-export async function ride(options: Options, command?: readonly string[], source?: Source): Promise<number> {
+export async function ride(
+  options: Options,
+  stop: Stop,
+  command?: readonly string[],
+  source?: Source,
+): Promise<number> {
   const write = stderr()
   const log = new Logfmt(options.log.level, clock, write)
-  // Before all else: process 1 is not ended by a signal that it does not handle, so one that comes early would be lost.
-  const stop = command ? undefined : stopRequested()
   let reload = (): void => {}
   // Attached, it is ours, and must not end us while we start; with a command it becomes the application's.
   if (!command) process.on('SIGHUP', () => reload())
@@ -88,8 +93,7 @@ export async function ride(options: Options, command?: readonly string[], source
   await using sidecar = await startSidecar(options, world, command, source)
   // What is wrong is logged.
   reload = () => void sidecar.reload('SIGHUP').catch(() => {})
-  const { app, doors, metrics } = sidecar
-  const uncaught = metrics.counter(uncaughtExceptions)
+  const { app, doors } = sidecar
   const ended = new AbortController()
   const orphans = command && orphansWarning(process.pid)
   const announce = async (diverted?: string): Promise<void> => {
@@ -110,20 +114,22 @@ export async function ride(options: Options, command?: readonly string[], source
   }
   if (!command) {
     process.on('uncaughtException', error => {
-      uncaught.inc()
+      sidecar.uncaught()
       log.error('error in the sidecar, which goes on', { error })
     })
     void announce()
+    const stopped = new Promise<string>(resolve => stop.answer(resolve))
     const lonely = alone(app, options.app.exit_after_gone, ended.signal)
-    log.info('stopping', { because: await Promise.race([stop, lonely]) })
+    log.info('stopping', { because: await Promise.race([stopped, lonely]) })
     ended.abort()
     return 0
   }
   const { env, diverted } = applicationEnvironment(process.env, doors, serviceName(command, options.app.name))
+  stop.release()
   const code = await supervise(command, {
     env,
     log,
-    onUncaught: () => uncaught.inc(),
+    onUncaught: () => sidecar.uncaught(),
     onStart(pid) {
       app.child = pid
       void announce(diverted)
@@ -181,7 +187,7 @@ export async function startSidecar(
     return running
   }
 
-  add('self', self.start(options.self, host, { version }))
+  const own = add('self', self.start(options.self, host, { version }))
   add('process', await processCollector.start(options.process, host))
   // Before the probes, so that the spans of the last one are flushed after it has ended.
   const upstream = options.self.traces
@@ -253,6 +259,7 @@ export async function startSidecar(
     doors: { web: base(door.address()), http: base(intake.address().http), grpc: base(intake.address().grpc) },
     findings: () => findings.flatMap(part => part.findings().map(finding => ({ ...finding, part: part.name }))),
     reload: why => reload.now(why),
+    uncaught: () => own.uncaught(),
     async [Symbol.asyncDispose]() {
       const { promise: late, resolve } = Promise.withResolvers<void>()
       const timer = setTimeout(resolve, DRAIN_MS)

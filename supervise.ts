@@ -5,12 +5,6 @@ import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import type { Log } from './collectors/collector.ts'
-import { counter } from './exporter/metrics.ts'
-
-export const uncaughtExceptions = counter(
-  'pillion_uncaught_exceptions_total',
-  'Errors that nothing in the sidecar caught. Each is a bug in it, is logged, and does not end the application.',
-)
 
 export interface Ride {
   /** The application's whole environment, as `applicationEnvironment` makes it. */

@@ -58,12 +58,12 @@ export interface Variety {
   readonly operations?: number
   /** Requests come from as many services in turn. */
   readonly services?: number
-  /** Further attributes of each span, which nobody asks for. */
+  /** Attributes of each span: as many of its own as there are, then others, which nobody asks for. */
   readonly attributes?: number
 }
 
 /** As many copies of a body as are needed for all of the variety. */
-export function varied(body: Buffer, spans: number, { operations, services, attributes = 0 }: Variety): Buffer[] {
+export function varied(body: Buffer, spans: number, { operations, services, attributes }: Variety): Buffer[] {
   const count = Math.max(8, Math.ceil((operations ?? 0) / spans), services ?? 0)
   const type = decoder('traces')
   let n = 0
@@ -75,7 +75,9 @@ export function varied(body: Buffer, spans: number, { operations, services, attr
       if (services && service) service.value = { stringValue: `service-${i % services}` }
       for (const span of scopeSpans.flatMap(scope => scope.spans)) {
         if (operations) Object.assign(span, { name: `GET /operation/${n++ % operations}/:id`, kind: 2, status: {} })
-        for (let a = 0; a < attributes; a++)
+        if (attributes === undefined) continue
+        span.attributes.splice(attributes)
+        for (let a = span.attributes.length; a < attributes; a++)
           span.attributes.push({ key: `app.detail.${a}`, value: { stringValue: `some value ${a}` } })
       }
     }

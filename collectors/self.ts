@@ -30,6 +30,11 @@ export const cpu = counter('pillion_process_cpu_seconds_total', 'CPU time of the
 
 export const ownMemory = gauge('pillion_process_resident_memory_bytes', 'Resident memory size in bytes.')
 
+export const uncaughtExceptions = counter(
+  'pillion_uncaught_exceptions_total',
+  'Errors that nothing in the sidecar caught. Each is a bug in it, is logged, and does not end the application.',
+)
+
 /** What the chosen default metrics of prom-client yield, declared for the catalogue in prom-client's own words. */
 export const borrowed = {
   startTime: gauge('pillion_process_start_time_seconds', 'Start time of the process since unix epoch in seconds.'),
@@ -59,18 +64,24 @@ export const options = section('The sidecar itself.', {
 
 export type SelfOptions = Values<typeof options>
 
+export interface SelfRunning extends Running {
+  /** Counts an error that nothing caught. */
+  uncaught(): void
+}
+
 export const self: Omit<Collector<SelfOptions>, 'start'> & {
-  start(options: SelfOptions, host: Host, about: { readonly version: string }): Running
+  start(options: SelfOptions, host: Host, about: { readonly version: string }): SelfRunning
 } = {
   name: 'self',
   about: 'The sidecar itself: version, CPU, memory, event loop.',
-  families: [buildInfo, loopDelay, cpu, ...Object.values(borrowed)],
+  families: [buildInfo, loopDelay, cpu, uncaughtExceptions, ...Object.values(borrowed)],
   options,
   start(_options, { metrics, clock }, { version }) {
     metrics.gauge(buildInfo).set({ version, node: process.version }, 1)
     for (const register of [startTime, memory, openFds, maxFds, heapSizeAndUsed, gc])
       register(metrics.registry, { prefix: 'pillion_' })
     const used = metrics.reading(cpu)
+    const uncaught = metrics.counter(uncaughtExceptions)
     const delays = metrics.histogram(loopDelay)
     let due = clock.monotonic() + SAMPLE_MS
     const timer = setInterval(() => {
@@ -79,6 +90,7 @@ export const self: Omit<Collector<SelfOptions>, 'start'> & {
       due = now + SAMPLE_MS
     }, SAMPLE_MS).unref()
     return {
+      uncaught: () => uncaught.inc(),
       collect() {
         const { user, system } = process.cpuUsage()
         used.set({ mode: 'user' }, user / 1e6)

@@ -149,6 +149,10 @@ export const options = section('Request metrics made from spans.', {
     min: 1,
     max: 1_000_000,
   }),
+  expiry: duration(
+    'How long a label set or an edge of the service graph is kept after its last span; one that comes again begins at 0. 0s keeps all.',
+    { default: '1h' },
+  ),
   probes: choice('Whether spans of requests made by our own health probes are counted.', ['exclude', 'include'], {
     default: 'exclude',
   }),
@@ -200,10 +204,12 @@ export const spans: Omit<Collector<SpansOptions>, 'start'> & {
     }
     const parts = {
       requests: new RequestMetrics(options, metrics, requestFamilies(options), budget),
-      graph: options.graph.enabled ? new ServiceGraph(options.graph, metrics, edges, budget) : undefined,
+      graph: options.graph.enabled
+        ? new ServiceGraph({ ...options.graph, expiry: options.expiry }, metrics, edges, budget)
+        : undefined,
       targets: new Targets(options.target_info, metrics, targetInfo, targetsDropped),
       probes: options.probes === 'exclude' ? new ProbeSpans() : undefined,
-      excluded: () => leftOut.inc({ reason: 'probe' }),
+      excluded: (n: number) => leftOut.inc({ reason: 'probe' }, n),
       weights: options.sampling === 'weighted' ? { budget, exceeded: (n: number) => beyond.inc(n) } : undefined,
     }
     return new SpanIntake(parts, clock)

@@ -1,8 +1,9 @@
 // The verbs `dashboards` and `rules`, and what the web door serves below /dashboards/. The dashboards are the committed
 // files, since the SDK that writes them is no part of the program; rules are written on the spot, as they have options.
 
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ownNames, ownText } from '../own/files.ts'
 import type { RuleOptions } from './rules.ts'
 
 export interface Bundled {
@@ -15,16 +16,13 @@ export interface Bundled {
   readonly text: string
 }
 
-/** Beside this file in the sources and in the built program; one up from `dist` in the package. */
-const FOLDERS = ['grafana', '../../dashboards/grafana'].map(folder => join(import.meta.dirname, folder))
+const FOLDER = 'dashboards/grafana'
 
 /** All dashboards, in the order of their names. */
 export async function bundled(): Promise<readonly Bundled[]> {
-  for (const folder of FOLDERS) {
-    const files = await jsonIn(folder)
-    if (files.length > 0) return Promise.all(files.map(file => read(folder, file)))
-  }
-  throw new Error(`cannot find the dashboards: none in ${FOLDERS.join(' or ')}; install the package again`)
+  const found = ownNames(FOLDER).filter(name => name.endsWith('.json'))
+  if (found.length === 0) throw new Error(`cannot find the dashboards: no ${FOLDER}; install the package again`)
+  return found.map(read)
 }
 
 /** `pillion dashboards [--out DIR]`: writes the files into a folder, or says which there are. Returns what to print. */
@@ -44,16 +42,9 @@ export async function printRules(options: RuleOptions = {}): Promise<string> {
   return (await import('./rules.ts')).rules(options)
 }
 
-async function jsonIn(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).filter(name => name.endsWith('.json')).sort()
-  } catch {
-    return []
-  }
-}
-
-async function read(folder: string, file: string): Promise<Bundled> {
-  const text = await readFile(join(folder, file), 'utf8')
+function read(file: string): Bundled {
+  const text = ownText(`${FOLDER}/${file}`)
+  if (text === undefined) throw new Error(`cannot read the dashboard ${file}; install the package again`)
   // Written by `npm run generate` from a value that has these.
   const { uid, title, description } = JSON.parse(text) as { uid: string; title: string; description: string }
   return { file, uid, title, about: description, text }

@@ -4,12 +4,17 @@ import * as logs from '../collectors/logs.ts'
 import * as metrics from '../collectors/metrics.ts'
 import * as otlp from '../collectors/otlp.ts'
 import { families as app } from '../collectors/process.ts'
-import { buildInfo, cpu, loopDelay, borrowed as ours } from '../collectors/self.ts'
+import { buildInfo, cpu, loopDelay, borrowed as ours, uncaughtExceptions } from '../collectors/self.ts'
 import { edgeless, excluded, targetsDropped, unpaired, unweighted } from '../collectors/spans.ts'
-import { collectorDuration, collectorSuccess, series as kept, seriesOverflow } from '../exporter/metrics.ts'
+import {
+  collectorDuration,
+  collectorSuccess,
+  series as kept,
+  seriesExpired,
+  seriesOverflow,
+} from '../exporter/metrics.ts'
 import { certificateExpiry, configReloaded, refusedRequests } from '../exporter/web.ts'
-import { successful, successTime } from '../sidecar/reload.ts'
-import { uncaughtExceptions } from '../supervise.ts'
+import { successful, successTime } from '../sidecar/families.ts'
 import { type Annotation, type Board, chosen, folded, open } from './board.ts'
 import { PER_INSTANCE } from './measures.ts'
 import { lines, stat, table, timeline } from './panels.ts'
@@ -190,11 +195,14 @@ export const sidecar: Board = {
       }),
       lines({
         id: 41,
-        title: 'Overflow',
+        title: 'Overflow and expiry',
         about:
-          'Updates per second that went to an overflow series (pillion_series_overflow_total). Above 0: raise the limit or drop a dimension.',
+          'Updates per second that went to an overflow series (pillion_series_overflow_total). Above 0: raise the limit or drop a dimension. And label sets that were removed since nothing came for them any more (pillion_series_expired_total).',
         unit: 'cps',
-        queries: [series(chosen.rate(seriesOverflow), '{{instance}} {{family}}')],
+        queries: [
+          series(chosen.rate(seriesOverflow), '{{instance}} {{family}}'),
+          series(chosen.rate(seriesExpired), '{{instance}} {{family}} expired'),
+        ],
         empty: NO_SIDECAR,
       }),
       lines({

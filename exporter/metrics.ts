@@ -13,7 +13,7 @@ export {
 export type { ImportedFamily, ImportedSeries, ImportedSource, ImportLimits, ImportRefusal } from './metrics/imported.ts'
 export { labelText } from './metrics/labels.ts'
 export { added, type Buckets, fitted, type NativeHistogram } from './metrics/native.ts'
-export { Metrics, Reading, series, seriesOverflow } from './metrics/registry.ts'
+export { Metrics, Reading, series, seriesExpired, seriesOverflow } from './metrics/registry.ts'
 export type {
   Distribution,
   Exemplar,
@@ -24,3 +24,4 @@ export type {
 } from './metrics/sample.ts'
 export { collectorDuration, collectorSuccess, type Exposition, Scrape, type Source } from './metrics/scrape.ts'
 export { OVERFLOW, SeriesTable } from './metrics/table.ts'
+export { word } from './metrics/word.ts'

@@ -15,7 +15,10 @@ export const COMMANDS = {
   metrics: ['[--json]', 'print the catalogue of metrics'],
   dashboards: ['[--out DIR]', 'list the Grafana dashboards, or write them into a folder for import'],
   rules: ['[--slo SLO]…', 'print Prometheus rules, with burn rates for each SLO: availability=99.9, latency=300ms:99'],
-  healthcheck: ['[options]', 'ask the sidecar that runs with these options whether it is ready; 0 is yes, 1 is no'],
+  healthcheck: [
+    '[--cert FILE --key FILE]',
+    'ask the sidecar that runs with these options whether it is ready; 0 is yes, 1 is no',
+  ],
   version: ['[--json]', 'print the version'],
   help: ['', 'print this'],
 } as const
@@ -28,6 +31,8 @@ const SWITCHES = {
   slo: ['rules', 'an objective'],
   runbooks: ['rules', 'an address'],
   grafana: ['rules', 'an address'],
+  cert: ['healthcheck', 'a file'],
+  key: ['healthcheck', 'a file'],
 } as const satisfies Readonly<Record<string, readonly [Command, string]>>
 
 export type Switch = keyof typeof SWITCHES

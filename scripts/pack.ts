@@ -25,6 +25,7 @@ try {
   demand(foreign.length === 0, `the package has files that nobody needs: ${foreign.join(', ')}`)
   const sources = files.filter(path => /\.test\.|^dist\/test\/|(?<!\.d)\.ts$/.test(path))
   demand(sources.length === 0, `the package has sources or tests: ${sources.join(', ')}`)
+  demand(!files.some(path => path.startsWith('dist/pillion-')), 'the package has the single executable in it')
   for (const path of ['dist/main.js', 'dist/main.d.ts'])
     demand(files.includes(path), `the package lacks ${path}; run npm run build`)
 

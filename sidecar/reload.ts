@@ -3,19 +3,10 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Finding, Log } from '../collectors/collector.ts'
-import { gauge, type Metrics } from '../exporter/metrics.ts'
+import type { Metrics } from '../exporter/metrics.ts'
 import type { Reading } from '../options/read.ts'
 import type { Options } from '../parts.ts'
-
-export const successful = gauge(
-  'pillion_config_last_reload_successful',
-  '1 if the configuration that was read last is in effect, 0 if it was refused and an older one stays.',
-)
-export const successTime = gauge(
-  'pillion_config_last_reload_success_timestamp_seconds',
-  'When the configuration in effect was taken, in seconds since the epoch.',
-)
-export const reloadFamilies = [successful, successTime] as const
+import { successful, successTime } from './families.ts'
 
 /** What can change while the sidecar runs: these options and all below them. The rest needs a restart. */
 export const LIVE = ['health', 'log.level', 'web.allowed_hosts', 'web.token_file', 'web.config'] as const

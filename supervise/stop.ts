@@ -1,18 +1,39 @@
-// What ends a sidecar that is attached to an application it did not start: a first signal asks, a second one insists.
+// What asks the sidecar to end, heard from the program's first line on: a first signal asks, a second one insists. Process 1
+// is not ended by a signal that it does not handle, so one that came before this stood would be lost. Loaded before the Node
+// version is judged, so it uses nothing that an old Node lacks.
 
 import { constants } from 'node:os'
 
 const STOPPING = ['SIGTERM', 'SIGINT'] as const
 
-/** Resolves with the first SIGTERM or SIGINT; a second one ends the process at once with 128 + its number. */
-export function stopRequested(): Promise<NodeJS.Signals> {
-  return new Promise(resolve => {
-    let asked = false
-    for (const signal of STOPPING)
-      process.on(signal, () => {
-        if (asked) process.exit(128 + constants.signals[signal])
-        asked = true
-        resolve(signal)
-      })
-  })
+export class Stop {
+  #asked: NodeJS.Signals | undefined
+  #answer: ((signal: NodeJS.Signals, code: number) => void) | undefined
+  readonly #hear = (signal: NodeJS.Signals): void => {
+    if (this.#asked) process.exit(codeOf(signal))
+    this.#asked = signal
+    this.#answer?.(signal, codeOf(signal))
+  }
+
+  constructor() {
+    for (const signal of STOPPING) process.on(signal, this.#hear)
+  }
+
+  /**
+   * How the first SIGTERM or SIGINT is answered from now on, one that has come before included; `code` is 128 + its number.
+   * A second one ends the process at once with that code.
+   */
+  answer(answer: (signal: NodeJS.Signals, code: number) => void): void {
+    this.#answer = answer
+    if (this.#asked) answer(this.#asked, codeOf(this.#asked))
+  }
+
+  /** Leaves the signals to others. */
+  release(): void {
+    for (const signal of STOPPING) process.off(signal, this.#hear)
+  }
+}
+
+function codeOf(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal]
 }

@@ -1,5 +1,6 @@
 // `pillion healthcheck`: asks a running sidecar whether it is ready, for container images that have no shell and no curl.
 
+import { readFileSync } from 'node:fs'
 import { type WebOptions, web } from '../exporter/web.ts'
 
 export interface Answer {
@@ -8,10 +9,19 @@ export interface Answer {
   readonly text: string
 }
 
+/** Files of the certificate to show, where the door asks clients for one. */
+export interface Identity {
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+}
+
 /** Over everything: Docker's own limit is 30 s, and a sidecar that needs longer than this is not ready. */
 const DEADLINE_MS = 2000
 
-export async function askReady({ listen: door, config }: Pick<WebOptions, 'listen' | 'config'>): Promise<Answer> {
+export async function askReady(
+  { listen: door, config }: Pick<WebOptions, 'listen' | 'config'>,
+  identity: Identity = {},
+): Promise<Answer> {
   if (!door) return { ready: false, text: 'cannot ask: web.listen is off; give it an address' }
   if (door.port === 0) return { ready: false, text: 'cannot ask: web.listen has port 0; give it a fixed one' }
   const host = ANY.has(door.host) ? '127.0.0.1' : door.host
@@ -19,7 +29,7 @@ export async function askReady({ listen: door, config }: Pick<WebOptions, 'liste
   let url = `http://${address}`
   try {
     if (await web.secure({ config })) url = `https://${address}`
-    const { status, body } = await get(url)
+    const { status, body } = await get(url, identity)
     return { ready: status === 200, text: `${url}: ${status} ${body}`.trim() }
   } catch (error) {
     const reason = error instanceof Error ? (error.name === 'TimeoutError' ? 'no answer in 2 s' : error.message) : error
@@ -30,14 +40,15 @@ export async function askReady({ listen: door, config }: Pick<WebOptions, 'liste
 /** A door on all addresses is reached by the loopback one. */
 const ANY = new Set(['::', '0.0.0.0'])
 
-async function get(url: string): Promise<{ status: number; body: string }> {
+async function get(url: string, { cert, key }: Identity): Promise<{ status: number; body: string }> {
   const signal = AbortSignal.timeout(DEADLINE_MS)
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>()
   const client = url.startsWith('https:')
     ? process.getBuiltinModule('node:https')
     : process.getBuiltinModule('node:http')
+  const shown = { cert: cert && readFileSync(cert), key: key && readFileSync(key) }
   // Nothing secret is sent and only a yes or no is heard, so the certificate may be made for whatever name clients use.
-  const request = client.get(url, { signal, agent: false, rejectUnauthorized: false }, response => {
+  const request = client.get(url, { signal, agent: false, rejectUnauthorized: false, ...shown }, response => {
     let body = ''
     response.setEncoding('utf8')
     response.on('data', (text: string) => {

@@ -163,11 +163,17 @@ export const growth: Row = {
     const [body] = await run.sdkBodies(512)
     const f = (name: string, variety: Variety) => [name, run.pack(name, 512, varied(body!, 512, variety))] as const
     const kinds = [
+      f('10 operations', { operations: 10 }),
+      f('100 operations', { operations: 100 }),
       f('1 000 operations', { operations: 1000 }),
+      f('2 000 operations', { operations: 2000 }),
       f('20 000 operations', { operations: 20_000 }),
+      f('1 service', { services: 1 }),
+      f('10 services', { services: 10 }),
       f('100 services', { services: 100 }),
-      f('as the SDK sends it', {}),
-      f('30 more attributes', { attributes: 30 }),
+      f('5 attributes a span', { attributes: 5 }),
+      f('20 attributes a span', { attributes: 20 }),
+      f('50 attributes a span', { attributes: 50 }),
     ]
     const counted = new Counted()
     const lines: Line[] = []
@@ -191,7 +197,7 @@ export const growth: Row = {
       'beside the first',
       ...(run.collector ? ['Collector', 'beside it'] : []),
     ]
-    return `OTLP/HTTP, 512 spans a request, spans per CPU second. An operation is a label set.
+    return `OTLP/HTTP, 512 spans a request, spans per CPU second. An operation is a label set, and one for its errors. Attributes are not asked for.
 
 ${table(head, lines)}`
   },

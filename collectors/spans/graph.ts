@@ -2,18 +2,12 @@
 // so most edges have a virtual node: "user" for callers that send no spans here, the peer of a client span for servers
 // that do not. Where both halves come in (several services send here, or one calls itself) the edge joins the two services.
 
-import {
-  CounterColumn,
-  type CounterFamily,
-  HistogramColumn,
-  type HistogramFamily,
-  type Metrics,
-  type SeriesTable,
-} from '../../exporter/metrics.ts'
+import type { CounterFamily, HistogramColumn, Metrics } from '../../exporter/metrics.ts'
 import type { SpanConsumer, SpanView } from '../otlp.ts'
+import { type EdgeFamilies, Edges } from './edges.ts'
 import { Peers } from './peer.ts'
 import { Waiting } from './waiting.ts'
-import { type Budget, Carry, observe } from './weight.ts'
+import type { Budget } from './weight.ts'
 
 const SERVER = 2
 const CLIENT = 3
@@ -24,21 +18,17 @@ const ERROR = 2
 const PARENT_KNOWN = 0x100
 const PARENT_REMOTE = 0x200
 
-/** A name that is not among the symbols, since there is no room for it. */
-const UNHELD = -1
 /** No attribute names the peer. */
 const NAMELESS = -2
+/** No slot. */
+const NONE = -1
 
 const SIDES = ['client', 'server'] as const
 /** Why a half goes without the other. */
 const REASONS = ['wait', 'full', 'repeated'] as const
 type Reason = (typeof REASONS)[number]
 
-export interface Families {
-  readonly total: CounterFamily
-  readonly failed: CounterFamily
-  readonly client: HistogramFamily
-  readonly server: HistogramFamily
+export interface Families extends EdgeFamilies {
   readonly unpaired: CounterFamily<'side' | 'reason'>
   readonly edgeless: CounterFamily
 }
@@ -48,6 +38,8 @@ interface Choices {
   readonly wait: number
   readonly pending: number
   readonly limit: number
+  /** Milliseconds that an edge is kept after its last request; 0 is for ever. */
+  readonly expiry: number
 }
 
 export class ServiceGraph {
@@ -55,41 +47,21 @@ export class ServiceGraph {
   readonly #peers = new Peers()
   readonly #waiting: Waiting
   readonly #wait: number
-  readonly #limit: number
-  readonly #table: SeriesTable
-  readonly #total: CounterColumn
-  readonly #failed: CounterColumn
-  readonly #clientSeconds: HistogramColumn
-  readonly #serverSeconds: HistogramColumn
-  readonly #carry: Carry
-  // Counted here and published after each request: prom-client's counters cost as much as all the rest.
+  readonly #edges: Edges
+  // Counted here and published on a scrape.
   readonly #unpaired = new Float64Array(2 * REASONS.length)
   #edgeless = 0
   readonly #publish: () => void
-  readonly #set = new Uint32Array(3)
-  readonly #direct: number
-  readonly #messaging: number
-  readonly #database: number
-  readonly #virtual: number
-  readonly #user: number
-  readonly #unknownService: number
   #serviceAt = 0
   #service = 0
   #resource = -1
   #now = 0
-
   constructor(choices: Choices, metrics: Metrics, families: Families, budget: Budget) {
     this.wants = { span: this.#peers.wants.span, resource: ['service.name'] }
     this.#wait = choices.wait
-    this.#limit = choices.limit
     this.#waiting = new Waiting(choices.pending)
-    this.#table = metrics.table('traces_service_graph_request', families.total.labels, choices.limit)
-    this.#total = new CounterColumn(this.#table, families.total)
-    this.#failed = new CounterColumn(this.#table, families.failed)
-    this.#clientSeconds = new HistogramColumn(this.#table, families.client)
-    this.#serverSeconds = new HistogramColumn(this.#table, families.server)
-    for (const column of [this.#total, this.#failed, this.#clientSeconds, this.#serverSeconds]) metrics.add(column)
-    this.#carry = new Carry(this.#table, budget)
+    this.#edges = new Edges(choices, metrics, families, budget)
+    this.#edges.use(marks => this.#waiting.mark(marks))
 
     const unpaired = metrics.counter(families.unpaired)
     const edgeless = metrics.counter(families.edgeless)
@@ -103,14 +75,6 @@ export class ServiceGraph {
       this.#edgeless = 0
     }
     this.#publish()
-
-    const { symbols } = this.#table
-    this.#direct = symbols.text('')
-    this.#messaging = symbols.text('messaging_system')
-    this.#database = symbols.text('database')
-    this.#virtual = symbols.text('virtual_node')
-    this.#user = symbols.text('user')
-    this.#unknownService = symbols.text('unknown_service')
   }
 
   bound({ span, resource }: { readonly span: readonly number[]; readonly resource: readonly number[] }): void {
@@ -124,9 +88,10 @@ export class ServiceGraph {
     this.expire(now)
   }
 
-  /** Counts what has waited long enough. */
+  /** Counts what has waited long enough, and removes the edges that have expired. */
   expire(now: number): void {
     this.#now = now
+    if (this.#edges.sweep(now)) this.#waiting.edge.fill(NONE)
     const waiting = this.#waiting
     for (let entry = waiting.oldest; entry >= 0; entry = waiting.oldest) {
       if (now - waiting.since[entry]! < this.#wait) return
@@ -144,22 +109,28 @@ export class ServiceGraph {
     const { kind } = view
     if (kind < SERVER) return
     if (view.resourceSerial !== this.#resource) this.#enterResource(view)
-    if (kind === CLIENT && this.#peers.database(view)) {
+    if (kind === CLIENT) {
+      const peer = this.#peers.server(view)
       // A database sends no spans; how long it took is as the client saw it.
-      this.#single(view, false, this.#name(view, this.#peers.server(view)), this.#database, weight)
-    } else if (kind === CLIENT) this.#half(view, false, this.#name(view, this.#peers.server(view)), weight)
-    else if (kind === PRODUCER) this.#half(view, false, this.#name(view, this.#peers.broker(view)), weight)
+      if (this.#peers.database(view)) this.#single(view, false, peer, this.#edges.database, weight)
+      else this.#half(view, false, peer, weight)
+    } else if (kind === PRODUCER) this.#half(view, false, this.#peers.broker(view), weight)
     else if (view.parentSpanId < 0) {
       const peer = this.#caller(view)
-      this.#single(view, true, peer, kind === CONSUMER && peer !== this.#user ? this.#messaging : this.#virtual, weight)
+      this.#single(view, true, peer, this.#virtualType(view, peer), weight)
     } else if ((view.flags & PARENT_KNOWN) === 0 || (view.flags & PARENT_REMOTE) !== 0)
       this.#half(view, true, this.#caller(view), weight)
     // What is left is a server span inside its own process: the same request, seen a second time.
   }
 
+  /** Where the name of the caller stands among the attributes, or -1 for a user. */
   #caller(view: SpanView): number {
-    const peer = this.#name(view, view.kind === CONSUMER ? this.#peers.broker(view) : this.#peers.client(view))
-    return peer === NAMELESS ? this.#user : peer
+    return view.kind === CONSUMER ? this.#peers.broker(view) : this.#peers.client(view)
+  }
+
+  /** The type of an edge to a node that sends no spans; `peer` is where its name stands, or -1. */
+  #virtualType({ kind }: SpanView, peer: number): number {
+    return kind >= PRODUCER && peer >= 0 ? this.#edges.messaging : this.#edges.virtual
   }
 
   /** One half of a request: together with its other half it is an edge, alone it waits. */
@@ -175,11 +146,15 @@ export class ServiceGraph {
       // Several servers under one client span, or a request that was sent again: at most one can have a partner.
       this.#giveUp(other, 'repeated')
     } else if (waiting.full) this.#giveUp(waiting.oldest, 'full')
-    const entry = waiting.add(view.bytes, view.traceId, client, view.spanId, this.#now)
+    const entry = waiting.add(view.bytes, view.spanId, this.#now)
+    const type = this.#virtualType(view, peer)
+    const edge = this.#edges.recall(view, server, this.#service, peer, type)
     waiting.server[entry] = server ? 1 : 0
     waiting.service[entry] = this.#service
-    waiting.peer[entry] = peer
-    waiting.messaging[entry] = view.kind >= PRODUCER ? 1 : 0
+    waiting.peer[entry] = edge >= 0 ? this.#edges.node(edge, !server) : this.#peer(view, server, peer)
+    waiting.type[entry] = type
+    waiting.edge[entry] = edge
+    if (edge < 0) this.#learn(entry)
     waiting.failed[entry] = view.status === ERROR ? 1 : 0
     waiting.seconds[entry] = view.seconds
     waiting.endSeconds[entry] = view.endSeconds
@@ -191,20 +166,32 @@ export class ServiceGraph {
     const waiting = this.#waiting
     waiting.remove(other)
     const theirs = waiting.service[other]!
-    const type = view.kind >= PRODUCER ? this.#messaging : this.#direct
-    const slot = server ? this.#slot(theirs, this.#service, type) : this.#slot(this.#service, theirs, type)
+    const type = view.kind >= PRODUCER ? this.#edges.messaging : this.#edges.direct
+    const slot = this.#edges.slot(server, this.#service, theirs, type)
     const failed = view.status === ERROR || waiting.failed[other] === 1
-    const times = this.#count(slot, failed, Math.max(weight, waiting.weight[other]!))
-    observeView(server ? this.#serverSeconds : this.#clientSeconds, slot, view, times)
-    this.#observeWaiting(server ? this.#clientSeconds : this.#serverSeconds, slot, other, times)
+    const times = this.#edges.count(slot, failed, Math.max(weight, waiting.weight[other]!))
+    observeView(server ? this.#edges.server : this.#edges.client, slot, view, times)
+    this.#observeWaiting(server ? this.#edges.client : this.#edges.server, slot, other, times)
   }
 
   /** An edge of which only one half will ever be seen. */
   #single(view: SpanView, server: boolean, peer: number, type: number, weight: number): void {
-    const slot = server ? this.#slot(peer, this.#service, type) : this.#slot(this.#service, peer, type)
-    const times = this.#count(slot, view.status === ERROR, weight)
-    observeView(this.#serverSeconds, slot, view, times)
-    if (!server) observeView(this.#clientSeconds, slot, view, times)
+    const known = this.#edges.recall(view, server, this.#service, peer, type)
+    const slot = known >= 0 ? known : this.#edges.slot(server, this.#service, this.#peer(view, server, peer), type)
+    const times = this.#edges.count(slot, view.status === ERROR, weight)
+    observeView(this.#edges.server, slot, view, times)
+    if (!server) observeView(this.#edges.client, slot, view, times)
+    if (known >= 0) this.#edges.touch(slot)
+    else this.#edges.learn(slot)
+  }
+
+  /** Remembers the edge that a half will be if it stays alone, provided that there is one like it. */
+  #learn(entry: number): void {
+    const { server, service, peer, type, edge } = this.#waiting
+    const slot = this.#edges.find(server[entry] === 1, service[entry]!, peer[entry]!, type[entry]!)
+    if (slot < 0) return
+    edge[entry] = slot
+    this.#edges.learn(slot)
   }
 
   /** The other half did not come. */
@@ -220,34 +207,20 @@ export class ServiceGraph {
       this.#edgeless++
       return
     }
-    const type = waiting.messaging[entry] === 1 && peer !== this.#user ? this.#messaging : this.#virtual
-    const slot = server ? this.#slot(peer, service, type) : this.#slot(service, peer, type)
-    const times = this.#count(slot, waiting.failed[entry] === 1, waiting.weight[entry]!)
+    const known = waiting.edge[entry]!
+    const slot = known >= 0 ? known : this.#edges.slot(server, service, peer, waiting.type[entry]!)
+    if (known >= 0) this.#edges.touch(slot)
+    const times = this.#edges.count(slot, waiting.failed[entry] === 1, waiting.weight[entry]!)
     // The time of a virtual server is what its client saw; nobody saw the time of a virtual client.
-    this.#observeWaiting(this.#serverSeconds, slot, entry, times)
-    if (!server) this.#observeWaiting(this.#clientSeconds, slot, entry, times)
-  }
-
-  #count(slot: number, failed: boolean, weight: number): number {
-    const times = this.#carry.times(slot, weight)
-    this.#total.add(slot, times)
-    if (failed) this.#failed.add(slot, times)
-    return times
+    this.#observeWaiting(this.#edges.server, slot, entry, times)
+    if (!server) this.#observeWaiting(this.#edges.client, slot, entry, times)
   }
 
   #observeWaiting(column: HistogramColumn, slot: number, entry: number, times: number): void {
     const waiting = this.#waiting
     const seconds = waiting.seconds[entry]!
-    const cell = observe(column, slot, seconds, times)
+    const cell = column.observe(slot, seconds, times)
     column.exemplar(cell, seconds, waiting.endSeconds[entry]!, waiting.ids, waiting.trace(entry), waiting.span(entry))
-  }
-
-  #slot(client: number, server: number, type: number): number {
-    if (client === UNHELD || server === UNHELD) return this.#table.overflow()
-    this.#set[0] = client
-    this.#set[1] = server
-    this.#set[2] = type
-    return this.#table.slot(this.#set)
   }
 
   #enterResource(view: SpanView): void {
@@ -255,23 +228,17 @@ export class ServiceGraph {
     const { type, start, end } = view.resourceAttributes
     const at = this.#serviceAt
     const named = type[at] === 1 && end[at]! > start[at]!
-    this.#service = named ? this.#symbol(view.bytes, start[at]!, end[at]!) : this.#unknownService
+    this.#service = named ? this.#edges.symbol(view.bytes, start[at]!, end[at]!) : this.#edges.unknownService
   }
 
-  #name({ bytes, spanAttributes: { start, end } }: SpanView, at: number): number {
-    return at < 0 ? NAMELESS : this.#symbol(bytes, start[at]!, end[at]!)
-  }
-
-  #symbol(bytes: Buffer, start: number, end: number): number {
-    const { symbols, full } = this.#table
-    // The peer of a request whose halves meet makes a symbol and no series, so the table's limit does not bound these.
-    if (!full && symbols.size < 64 + 4 * this.#limit) return symbols.intern(bytes, start, end)
-    const known = symbols.find(bytes, start, end)
-    return known >= 0 ? known : UNHELD
+  /** The symbol of the peer whose name stands at `at` among the attributes. */
+  #peer({ bytes, spanAttributes: { start, end } }: SpanView, server: boolean, at: number): number {
+    if (at < 0) return server ? this.#edges.user : NAMELESS
+    return this.#edges.symbol(bytes, start[at]!, end[at]!)
   }
 }
 
 function observeView(column: HistogramColumn, slot: number, view: SpanView, times: number): void {
-  const cell = observe(column, slot, view.seconds, times)
+  const cell = column.observe(slot, view.seconds, times)
   column.exemplar(cell, view.seconds, view.endSeconds, view.bytes, view.traceId, view.spanId)
 }

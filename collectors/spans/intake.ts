@@ -16,8 +16,8 @@ export interface Parts {
   readonly targets: Targets
   /** Undefined to count the spans of probes like any others. */
   readonly probes: ProbeSpans | undefined
-  /** Called for each span that is left out. */
-  readonly excluded: () => void
+  /** Told how many spans were left out. */
+  readonly excluded: (spans: number) => void
   /** Undefined to count each span once. */
   readonly weights: { readonly budget: Budget; readonly exceeded: (spans: number) => void } | undefined
 }
@@ -28,7 +28,8 @@ export class SpanIntake implements SpanConsumer, Running {
   readonly #graph: ServiceGraph | undefined
   readonly #targets: Targets
   readonly #probes: ProbeSpans | undefined
-  readonly #excluded: () => void
+  readonly #excluded: (spans: number) => void
+  #leftOut = 0
   readonly #weights: Parts['weights']
   readonly #clock: Clock
 
@@ -58,7 +59,7 @@ export class SpanIntake implements SpanConsumer, Running {
   begin(_request: ExportRequest): void {
     const now = this.#clock.monotonic()
     this.#weights?.budget.refill()
-    this.#requests.begin()
+    this.#requests.begin(now)
     this.#graph?.begin(now)
     this.#targets.begin(now)
   }
@@ -66,7 +67,7 @@ export class SpanIntake implements SpanConsumer, Running {
   span(view: SpanView): void {
     this.#targets.span(view)
     if (this.#probes?.has(view)) {
-      this.#excluded()
+      this.#leftOut++
       return
     }
     let weight = 1
@@ -76,28 +77,27 @@ export class SpanIntake implements SpanConsumer, Running {
     this.#graph?.span(view, weight)
   }
 
-  end(): void {
-    this.#publish()
-  }
-
-  /** Halves of requests are given up, and silent resources forgotten, even if no spans come in any more. */
+  /**
+   * Halves of requests are given up, and what is silent is forgotten, even if no spans come in any more. Counters of
+   * prom-client are brought up to date here and not with each request, where they took an eighth of the time (row
+   * intake-http at 20 spans).
+   */
   collect(): void {
     const now = this.#clock.monotonic()
     this.#weights?.budget.refill()
+    this.#requests.expire(now)
     this.#graph?.expire(now)
     this.#targets.expire(now)
-    this.#publish()
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-
-  #publish(): void {
     this.#graph?.publish()
     this.#targets.publish()
+    if (this.#leftOut > 0) this.#excluded(this.#leftOut)
+    this.#leftOut = 0
     if (!this.#weights || this.#weights.budget.exceeded === 0) return
     this.#weights.exceeded(this.#weights.budget.exceeded)
     this.#weights.budget.exceeded = 0
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 
   #attributeReaders(): (ProbeSpans | RequestMetrics | ServiceGraph)[] {
     return [this.#requests, this.#graph, this.#probes].filter(part => part !== undefined)

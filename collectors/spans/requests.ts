@@ -12,8 +12,9 @@ import {
 } from '../../exporter/metrics.ts'
 import type { AttributeView, SpanConsumer, SpanView } from '../otlp.ts'
 import { attributeText } from './attribute.ts'
+import { Known } from './known.ts'
 import { labelName } from './label.ts'
-import { type Budget, Carry, observe } from './weight.ts'
+import { type Budget, Carry } from './weight.ts'
 
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(kind => `SPAN_KIND_${kind}`)
 const STATUSES = ['UNSET', 'OK', 'ERROR'].map(status => `STATUS_CODE_${status}`)
@@ -30,11 +31,16 @@ interface Families {
 interface Choices {
   readonly dimensions: readonly string[]
   readonly limit: number
+  /** Milliseconds that a label set is kept after its last span; 0 is for ever. */
+  readonly expiry: number
 }
 
 export class RequestMetrics {
   readonly wants: SpanConsumer['wants']
   readonly #table: SeriesTable
+  readonly #known = new Known()
+  /** Label sets that had expired when the known ones were cleared. */
+  #expired = 0
   readonly #calls: CounterColumn
   readonly #latency: HistogramColumn
   readonly #size: CounterColumn | undefined
@@ -64,7 +70,7 @@ export class RequestMetrics {
       resource: ['service.name', ...choices.dimensions],
     }
     this.#dimensions = choices.dimensions.length
-    this.#table = metrics.table(families.calls.name.replace(/_calls_total$/, ''), labels, choices.limit)
+    this.#table = metrics.table(families.calls.name.replace(/_calls_total$/, ''), labels, choices.limit, choices.expiry)
     this.#calls = new CounterColumn(this.#table, families.calls, { exemplars: true })
     this.#latency = new HistogramColumn(this.#table, families.latency)
     metrics.add(this.#calls)
@@ -91,9 +97,19 @@ export class RequestMetrics {
     this.#resourceAt = positions.resource
   }
 
-  begin(): void {
+  /** `now` is in milliseconds, from a clock that never goes back. */
+  begin(now: number): void {
+    this.expire(now)
     // Serial numbers are unique only within one request.
     this.#resource = -1
+  }
+
+  /** Removes what has expired. */
+  expire(now: number): void {
+    this.#table.sweep(now)
+    if (this.#table.expired === this.#expired) return
+    this.#expired = this.#table.expired
+    this.#known.clear()
   }
 
   /** Counts a span as `weight` spans. */
@@ -102,7 +118,7 @@ export class RequestMetrics {
     const times = this.#carry.times(slot, weight)
     this.#calls.add(slot, times)
     this.#calls.exemplar(slot, 1, view.endSeconds, view.bytes, view.traceId, view.spanId)
-    const bucket = observe(this.#latency, slot, view.seconds, times)
+    const bucket = this.#latency.observe(slot, view.seconds, times)
     this.#latency.exemplar(bucket, view.seconds, view.endSeconds, view.bytes, view.traceId, view.spanId)
     this.#size?.add(slot, (view.end - view.start) * times)
     if (view.events > 0) this.#events.add(slot, view.events * times)
@@ -111,7 +127,37 @@ export class RequestMetrics {
 
   #slot(view: SpanView): number {
     if (view.resourceSerial !== this.#resource) this.#enterResource(view)
-    this.#unheld = !this.#serviceHeld
+    if (!this.#serviceHeld) return this.#table.overflow()
+    // Fast path: the same bytes as before.
+    const known = this.#known
+    known.begin((this.#service << 5) | (view.kind << 2) | view.status)
+    known.piece(1, view.bytes, view.nameStart, view.nameEnd)
+    for (let i = 0; i < this.#dimensions; i++) this.#piece(view, i)
+    const same = known.find()
+    if (same >= 0) {
+      this.#table.touch(same)
+      return same
+    }
+    const slot = this.#search(view)
+    if (slot !== OVERFLOW) known.keep(slot, this.#table.series)
+    return slot
+  }
+
+  #piece(view: SpanView, i: number): void {
+    const own = this.#spanAt[i]!
+    let attributes = view.spanAttributes
+    let at = own
+    if (attributes.type[own] === 0) {
+      attributes = view.resourceAttributes
+      at = this.#resourceAt[1 + i]!
+    }
+    const type = attributes.type[at]!
+    if (type === 0) this.#known.piece(0, view.bytes, 0, 0)
+    else this.#known.piece(type, view.bytes, attributes.start[at]!, attributes.end[at]!)
+  }
+
+  #search(view: SpanView): number {
+    this.#unheld = false
     const set = this.#set
     set[0] = this.#service
     set[1] = this.#symbol(view.bytes, view.nameStart, view.nameEnd)
@@ -122,15 +168,27 @@ export class RequestMetrics {
     if (this.#unheld) return this.#table.overflow()
     const before = this.#table.series
     const slot = this.#table.slot(set)
-    if (this.#table.series !== before && view.status !== ERROR) this.#addErrorSibling(set)
+    if (this.#table.series !== before) this.#tieSiblings(set, slot, view.status)
     return slot
   }
 
-  /** Exposes the operation's errors from 0 on, so that rate() sees the first one. */
-  #addErrorSibling(set: Uint32Array): void {
-    if (this.#table.full) return
-    set[3] = this.#statuses[ERROR]!
-    this.#table.slot(set)
+  /**
+   * Exposes the operation's errors from 0 on, so that rate() sees the first one, and keeps them as long as anything else
+   * of the operation, so that it sees the next one.
+   */
+  #tieSiblings(set: Uint32Array, slot: number, status: number): void {
+    const table = this.#table
+    if (status !== ERROR) {
+      set[3] = this.#statuses[ERROR]!
+      const errors = table.full ? table.find(set) : table.slot(set)
+      if (errors >= 0) table.tie(slot, errors)
+      return
+    }
+    for (const other of this.#statuses.slice(0, ERROR)) {
+      set[3] = other
+      const sibling = table.find(set)
+      if (sibling >= 0) table.tie(sibling, slot)
+    }
   }
 
   #enterResource(view: SpanView): void {

@@ -31,7 +31,7 @@ export class Targets {
   readonly type = 'gauge'
   readonly #limit: number
   readonly #expiry: number
-  /** Counted here, and published after each request. */
+  /** Counted here, and published on a scrape. */
   readonly #dropped = { full: 0, large: 0, labels: 0 }
   readonly #publish: () => void
   /** By the bytes of the resource. */

@@ -2,30 +2,38 @@
 // the trace and the client's span id, which the server has as its parent. Everything lies in typed arrays of fixed size;
 // an entry that is taken away makes room at once.
 
+import { word } from '../../exporter/metrics.ts'
+
 const NONE = -1
-const TRACE = 16
-const SPAN = 8
-/** Bytes of an entry's ids: trace, the client's span id (these two are the key), its own span id. */
-const IDS = TRACE + SPAN + SPAN
+/** Words of an entry's ids: trace 4, the client's span id 2 (these are the key), its own span id 2. */
+const IDS = 8
+const KEY = 6
 
 export class Waiting {
   /** What is known of the half at each entry; the owner of the store writes it after `add`. */
   readonly server: Uint8Array
   readonly service: Int32Array
   readonly peer: Int32Array
-  readonly messaging: Uint8Array
+  /** What kind of edge it will be if it stays alone, and its slot if there is one like it, or -1. */
+  readonly type: Int32Array
+  readonly edge: Int32Array
   readonly failed: Uint8Array
   readonly seconds: Float64Array
   readonly endSeconds: Float64Array
   readonly weight: Float64Array
   /** When it was added. */
   readonly since: Float64Array
+  /** The ids' bytes, at the offsets that `trace` and `span` give. */
   readonly ids: Buffer
   /** Entries held. */
   size = 0
   readonly #limit: number
   // A seed of this process's own makes it infeasible to send ids that collide.
   readonly #seed = (Math.random() * 0x100000000) | 0
+  readonly #words: Int32Array
+  /** The key that was looked for last, and its bucket. */
+  readonly #key = new Int32Array(KEY)
+  #bucket = 0
   readonly #buckets: Int32Array
   /** The bucket of each entry. */
   readonly #bucketOf: Int32Array
@@ -43,14 +51,16 @@ export class Waiting {
     this.server = new Uint8Array(limit)
     this.service = new Int32Array(limit)
     this.peer = new Int32Array(limit)
-    this.messaging = new Uint8Array(limit)
+    this.type = new Int32Array(limit)
+    this.edge = new Int32Array(limit)
     this.failed = new Uint8Array(limit)
     this.seconds = new Float64Array(limit)
     this.endSeconds = new Float64Array(limit)
     this.weight = new Float64Array(limit)
     this.since = new Float64Array(limit)
     // Zeroed pages cost no memory before they are written to.
-    this.ids = Buffer.alloc(limit * IDS)
+    this.#words = new Int32Array(limit * IDS)
+    this.ids = Buffer.from(this.#words.buffer)
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(limit + 1))).fill(NONE)
     this.#bucketOf = new Int32Array(limit)
     this.#next = new Int32Array(limit)
@@ -69,21 +79,39 @@ export class Waiting {
 
   /** The entry of a trace and a client's span id, given by their offsets, or -1. */
   find(bytes: Buffer, trace: number, client: number): number {
-    let entry = this.#buckets[this.#bucket(bytes, trace, client)]!
-    while (entry >= 0 && !this.#is(entry, bytes, trace, client)) entry = this.#next[entry]!
+    const key = this.#key
+    key[0] = word(bytes, trace)
+    key[1] = word(bytes, trace + 4)
+    key[2] = word(bytes, trace + 8)
+    key[3] = word(bytes, trace + 12)
+    key[4] = word(bytes, client)
+    key[5] = word(bytes, client + 4)
+    this.#bucket = this.#bucketOfKey()
+    const words = this.#words
+    let entry = this.#buckets[this.#bucket]!
+    for (; entry >= 0; entry = this.#next[entry]!) {
+      const at = entry * IDS
+      // From the end, since span ids of one trace differ.
+      let i = KEY - 1
+      while (i >= 0 && words[at + i] === key[i]) i--
+      if (i < 0) break
+    }
     return entry
   }
 
-  /** Adds an entry, for which there must be room and which must not be there yet. */
-  add(bytes: Buffer, trace: number, client: number, own: number, now: number): number {
+  /**
+   * Adds an entry for the key that was looked for last, in vain or with an entry that was removed since; there must be
+   * room. `own` is the offset of the span's own id.
+   */
+  add(bytes: Buffer, own: number, now: number): number {
     const entry = this.#free >= 0 ? this.#free : this.#used++
     if (this.#free >= 0) this.#free = this.#next[entry]!
-    const { ids } = this
+    const words = this.#words
     const at = entry * IDS
-    for (let i = 0; i < TRACE; i++) ids[at + i] = bytes[trace + i]!
-    for (let i = 0; i < SPAN; i++) ids[at + TRACE + i] = bytes[client + i]!
-    for (let i = 0; i < SPAN; i++) ids[at + TRACE + SPAN + i] = bytes[own + i]!
-    const bucket = this.#bucket(bytes, trace, client)
+    for (let i = 0; i < KEY; i++) words[at + i] = this.#key[i]!
+    words[at + KEY] = word(bytes, own)
+    words[at + KEY + 1] = word(bytes, own + 4)
+    const bucket = this.#bucket
     this.#bucketOf[entry] = bucket
     this.#next[entry] = this.#buckets[bucket]!
     this.#buckets[bucket] = entry
@@ -117,29 +145,31 @@ export class Waiting {
     this.size--
   }
 
+  /** Sets the marks of the symbols that entries hold. */
+  mark(marks: Uint8Array): void {
+    for (let entry = this.#oldest; entry >= 0; entry = this.#newer[entry]!) {
+      marks[this.service[entry]!] = 1
+      // What names no symbol is negative, and sets no mark.
+      marks[this.peer[entry]!] = 1
+    }
+  }
+
   /** Offset in `ids` of an entry's trace id. */
   trace(entry: number): number {
-    return entry * IDS
+    return entry * IDS * 4
   }
 
   /** Offset in `ids` of an entry's own span id. */
   span(entry: number): number {
-    return entry * IDS + TRACE + SPAN
+    return (entry * IDS + KEY) * 4
   }
 
-  #is(entry: number, bytes: Buffer, trace: number, client: number): boolean {
-    const at = entry * IDS
-    // Span ids first: those of one trace differ.
-    for (let i = 0; i < SPAN; i++) if (this.ids[at + TRACE + i] !== bytes[client + i]) return false
-    for (let i = 0; i < TRACE; i++) if (this.ids[at + i] !== bytes[trace + i]) return false
-    return true
-  }
-
-  #bucket(bytes: Buffer, trace: number, client: number): number {
+  #bucketOfKey(): number {
     // Span ids are random; that half of the trace id which is not, in some SDKs, is left out.
-    let hash = this.#seed
-    for (let i = 0; i < SPAN; i++) hash = Math.imul(hash ^ bytes[client + i]!, 0x01000193)
-    for (let i = TRACE - 4; i < TRACE; i++) hash = Math.imul(hash ^ bytes[trace + i]!, 0x01000193)
-    return (hash ^ (hash >>> 15)) & (this.#buckets.length - 1)
+    const key = this.#key
+    let hash = Math.imul(this.#seed ^ key[5]!, 0x85ebca6b)
+    hash = Math.imul(hash ^ (hash >>> 15) ^ key[4]!, 0xc2b2ae35)
+    hash = Math.imul(hash ^ (hash >>> 15) ^ key[3]!, 0x85ebca6b)
+    return (hash ^ (hash >>> 16)) & (this.#buckets.length - 1)
   }
 }

@@ -1,7 +1,7 @@
 // Counting a span as the number of spans it stands for. The counts of a label set stay whole numbers, as counters of
 // things should be, and their total stays within 1 of the sum of the weights: what is cut off is carried to the next span.
 
-import type { HistogramColumn, SeriesTable } from '../../exporter/metrics.ts'
+import type { SeriesTable } from '../../exporter/metrics.ts'
 
 /**
  * How often a histogram may be added to on behalf of others during one request, about 10 ms. A span may claim to stand for
@@ -46,6 +46,10 @@ export class Carry {
     this.#fractions = larger
   }
 
+  clear(slot: number): void {
+    this.#fractions[slot] = 0
+  }
+
   /** How often to count a span of this weight in this label set: at least once. */
   times(slot: number, weight: number): number {
     if (weight === 1) return 1
@@ -55,11 +59,4 @@ export class Carry {
     this.#fractions[slot] = due - whole
     return whole
   }
-}
-
-/** Adds the same value to a histogram several times; returns the cell, for the exemplar. */
-export function observe(column: HistogramColumn, slot: number, value: number, times: number): number {
-  const cell = column.observe(slot, value)
-  for (let i = 1; i < times; i++) column.observe(slot, value)
-  return cell
 }

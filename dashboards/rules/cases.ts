@@ -3,10 +3,9 @@
 import * as health from '../../collectors/health.ts'
 import * as otlp from '../../collectors/otlp.ts'
 import { families as app } from '../../collectors/process.ts'
-import { buildInfo, loopDelay, borrowed as ours } from '../../collectors/self.ts'
+import { buildInfo, loopDelay, borrowed as ours, uncaughtExceptions } from '../../collectors/self.ts'
 import { calls, latency } from '../../collectors/spans.ts'
 import { collectorDuration, collectorSuccess, type Family, seriesOverflow } from '../../exporter/metrics.ts'
-import { uncaughtExceptions } from '../../supervise.ts'
 import { up } from '../prometheus.ts'
 
 /** A series and its values, one a minute: "1x3 0x10" is 1 four times, then 0 eleven times. */

@@ -2,9 +2,8 @@
 
 import * as otlp from '../../collectors/otlp.ts'
 import { families as app } from '../../collectors/process.ts'
-import { buildInfo, loopDelay, borrowed as ours } from '../../collectors/self.ts'
+import { buildInfo, loopDelay, borrowed as ours, uncaughtExceptions } from '../../collectors/self.ts'
 import { collectorDuration, collectorSuccess, seriesOverflow } from '../../exporter/metrics.ts'
-import { uncaughtExceptions } from '../../supervise.ts'
 import { PER_INSTANCE } from '../measures.ts'
 import { up } from '../prometheus.ts'
 import { absent, binary, quantile, sum } from '../promql.ts'

@@ -6,7 +6,7 @@ import type { CounterFamily, HistogramFamily } from './family.ts'
 import { bound, type Format, type TextFormat, writeHead } from './format.ts'
 import type { Page } from './page.ts'
 import { openFamily, writeHistogram, writeNumber } from './protobuf.ts'
-import { type Column, copied, OVERFLOW, type SeriesTable } from './table.ts'
+import { type Column, copied, type SeriesTable } from './table.ts'
 
 /** A metric object that renders itself, in slices. */
 export interface Rendering {
@@ -37,7 +37,7 @@ export class CounterColumn implements Column, Rendering {
   readonly help: string
   readonly type = 'counter'
   readonly #table: SeriesTable
-  readonly #shows: (slot: number) => boolean
+  readonly #shows: ((slot: number) => boolean) | undefined
   readonly #exemplars: Exemplars | undefined
   readonly #head: Uint8Array
   #values: Float64Array
@@ -52,7 +52,7 @@ export class CounterColumn implements Column, Rendering {
     this.help = family.help
     this.#table = table
     this.#head = Buffer.from(`${family.name}{`)
-    this.#shows = more.shows ?? (() => true)
+    this.#shows = more.shows
     this.#exemplars = more.exemplars ? new Exemplars(table.capacity) : undefined
     this.#values = new Float64Array(table.capacity)
     table.join(this)
@@ -76,14 +76,18 @@ export class CounterColumn implements Column, Rendering {
     this.#exemplars?.grow(capacity)
   }
 
+  clear(slot: number): void {
+    this.#values[slot] = 0
+    this.#exemplars?.clear(slot, slot + 1)
+  }
+
   write(page: Page, format: Format, from: number): number {
     if (format === 'protobuf') return this.#writeMessages(page, from)
     const table = this.#table
     if (from === 0) writeHead(page, format, 'counter', this.name, this.help)
     const end = Math.min(table.slots, from + SLICE_LINES)
     for (let slot = from; slot < end; slot++) {
-      if (slot === OVERFLOW && table.overflowed === 0) continue
-      if (!this.#shows(slot)) continue
+      if (!table.shows(slot) || this.#shows?.(slot) === false) continue
       page.piece(this.#head)
       table.writeLabels(page, slot)
       page.piece(CLOSE)
@@ -99,7 +103,7 @@ export class CounterColumn implements Column, Rendering {
     if (from === 0) openFamily(page, 'counter', this.name, this.help)
     const end = Math.min(table.slots, from + SLICE_LINES)
     for (let slot = from; slot < end; slot++) {
-      if ((slot === OVERFLOW && table.overflowed === 0) || !this.#shows(slot)) continue
+      if (!table.shows(slot) || this.#shows?.(slot) === false) continue
       writeNumber(page, 'counter', table.labelText(slot), this.#values[slot]!, (message, field) =>
         this.#exemplars?.writeMessage(message, field, slot),
       )
@@ -111,7 +115,7 @@ export class CounterColumn implements Column, Rendering {
 
   /** prom-client's view of the same numbers, for those who ask its Registry. */
   async get(): Promise<object> {
-    const values = shownSlots(this.#table, this.#shows).map(slot => ({
+    const values = shownSlots(this.#table, slot => this.#shows?.(slot) !== false).map(slot => ({
       labels: this.#table.labelsOf(slot),
       value: this.#values[slot],
     }))
@@ -151,13 +155,13 @@ export class HistogramColumn implements Column, Rendering {
     table.join(this)
   }
 
-  /** Counts one observation and returns its cell, for `exemplar`. */
-  observe(slot: number, value: number): number {
+  /** Counts `times` observations of one value and returns their cell, for `exemplar`. */
+  observe(slot: number, value: number, times = 1): number {
     let bucket = 0
     while (bucket < this.#bounds.length && value > this.#bounds[bucket]!) bucket++
     const cell = slot * this.#width + bucket
-    this.#counts[cell] = this.#counts[cell]! + 1
-    this.#sums[slot] = this.#sums[slot]! + value
+    this.#counts[cell] = this.#counts[cell]! + times
+    this.#sums[slot] = this.#sums[slot]! + value * times
     return cell
   }
 
@@ -176,6 +180,13 @@ export class HistogramColumn implements Column, Rendering {
     this.#counts = copied(this.#counts, new Float64Array(capacity * this.#width))
     this.#sums = copied(this.#sums, new Float64Array(capacity))
     this.#exemplars.grow(capacity * this.#width)
+  }
+
+  clear(slot: number): void {
+    const first = slot * this.#width
+    this.#counts.fill(0, first, first + this.#width)
+    this.#sums[slot] = 0
+    this.#exemplars.clear(first, first + this.#width)
   }
 
   write(page: Page, format: Format, from: number): number {
@@ -263,7 +274,7 @@ export class HistogramColumn implements Column, Rendering {
 function shownSlots(table: SeriesTable, shows: (slot: number) => boolean): number[] {
   const slots: number[] = []
   for (let slot = 0; slot < table.slots; slot++) {
-    if ((slot !== OVERFLOW || table.overflowed > 0) && shows(slot)) slots.push(slot)
+    if (table.shows(slot) && shows(slot)) slots.push(slot)
   }
   return slots
 }

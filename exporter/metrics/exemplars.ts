@@ -3,60 +3,84 @@
 import type { Message } from './message.ts'
 import type { Page } from './page.ts'
 import { endExemplar } from './protobuf.ts'
-import { copied } from './table.ts'
+import { word } from './word.ts'
+
+// An exemplar lies in one piece, which is a twentieth of row intake-http against three places, each in another cache line:
+// trace id 16 bytes, span id 8, value 8, time 8.
+const BYTES = 40
+const WORDS = BYTES / 4
+const DOUBLES = BYTES / 8
+const VALUE = 3
+const TIME = 4
 
 /** The newest exemplar of each cell: trace id, span id, value, time. */
 export class Exemplars {
-  #ids: Uint8Array
-  #values: Float64Array
-  #times: Float64Array
+  #bytes: Uint8Array
+  #words: Int32Array
+  #doubles: Float64Array
 
   constructor(cells: number) {
-    this.#ids = new Uint8Array(cells * 24)
-    this.#values = new Float64Array(cells)
-    this.#times = new Float64Array(cells)
+    this.#bytes = new Uint8Array(cells * BYTES)
+    this.#words = new Int32Array(this.#bytes.buffer)
+    this.#doubles = new Float64Array(this.#bytes.buffer)
   }
 
   set(cell: number, value: number, seconds: number, ids: Uint8Array, trace: number, span: number): void {
-    const at = cell * 24
-    for (let i = 0; i < 16; i++) this.#ids[at + i] = ids[trace + i]!
-    for (let i = 0; i < 8; i++) this.#ids[at + 16 + i] = ids[span + i]!
-    this.#values[cell] = value
-    this.#times[cell] = seconds
+    const words = this.#words
+    const at = cell * WORDS
+    words[at] = word(ids, trace)
+    words[at + 1] = word(ids, trace + 4)
+    words[at + 2] = word(ids, trace + 8)
+    words[at + 3] = word(ids, trace + 12)
+    words[at + 4] = word(ids, span)
+    words[at + 5] = word(ids, span + 4)
+    this.#doubles[cell * DOUBLES + VALUE] = value
+    this.#doubles[cell * DOUBLES + TIME] = seconds
   }
 
   grow(cells: number): void {
-    this.#ids = copied(this.#ids, new Uint8Array(cells * 24))
-    this.#values = copied(this.#values, new Float64Array(cells))
-    this.#times = copied(this.#times, new Float64Array(cells))
+    const larger = new Uint8Array(cells * BYTES)
+    larger.set(this.#bytes)
+    this.#bytes = larger
+    this.#words = new Int32Array(larger.buffer)
+    this.#doubles = new Float64Array(larger.buffer)
+  }
+
+  /** Forgets the exemplars of some cells. */
+  clear(from: number, to: number): void {
+    this.#bytes.fill(0, from * BYTES, to * BYTES)
   }
 
   /** Writes ` # {trace_id="…",span_id="…"} value time` (OpenMetrics 1.0, Exemplars), or nothing if there is none. */
   write(page: Page, cell: number): void {
-    if (this.#times[cell] === 0) return
+    const seconds = this.#doubles[cell * DOUBLES + TIME]!
+    if (seconds === 0) return
+    const at = cell * BYTES
     page.text(' # {trace_id="')
-    page.hex(this.#ids, cell * 24, cell * 24 + 16)
+    page.hex(this.#bytes, at, at + 16)
     page.text('",span_id="')
-    page.hex(this.#ids, cell * 24 + 16, cell * 24 + 24)
+    page.hex(this.#bytes, at + 16, at + 24)
     page.text('"} ')
-    page.number(this.#values[cell]!)
+    page.number(this.#doubles[cell * DOUBLES + VALUE]!)
     page.text(' ')
-    page.text(this.#times[cell]!.toFixed(3))
+    page.text(seconds.toFixed(3))
   }
 
   /** Writes the same as a protobuf Exemplar, in the field given. */
   writeMessage(message: Message, field: number, cell: number): void {
-    if (this.#times[cell] === 0) return
+    const seconds = this.#doubles[cell * DOUBLES + TIME]!
+    if (seconds === 0) return
+    const at = cell * BYTES
     const start = message.begin(field)
-    this.#label(message, 'trace_id', cell * 24, cell * 24 + 16)
-    this.#label(message, 'span_id', cell * 24 + 16, cell * 24 + 24)
-    endExemplar(message, start, this.#values[cell]!, this.#times[cell]!)
+    this.#label(message, 'trace_id', at, at + 16)
+    this.#label(message, 'span_id', at + 16, at + 24)
+    endExemplar(message, start, this.#doubles[cell * DOUBLES + VALUE]!, seconds)
   }
 
   #label(message: Message, name: string, from: number, to: number): void {
     const start = message.begin(1)
     message.text(1, name)
-    message.hex(2, this.#ids, from, to)
+    message.hex(2, this.#bytes, from, to)
     message.end(start)
   }
 }

@@ -19,6 +19,12 @@ export const seriesOverflow = counter(
   ['family'],
 )
 
+export const seriesExpired = counter(
+  'pillion_series_expired_total',
+  'Label sets removed from the table of the family because nothing came for them any more; one that comes again begins at 0.',
+  ['family'],
+)
+
 export class Metrics {
   readonly registry = new Registry()
   readonly #tables = new Map<string, SeriesTable>()
@@ -26,6 +32,7 @@ export class Metrics {
   #imported: Imported | undefined
   readonly #series = this.reading(series)
   readonly #overflow = this.reading(seriesOverflow)
+  readonly #expired = this.reading(seriesExpired)
 
   /** A counter that its owner increments. Initialise known label sets with `inc(labels, 0)`. */
   counter<Label extends string>(family: CounterFamily<Label>): Counter<Label> {
@@ -45,9 +52,12 @@ export class Metrics {
     return new Reading(family.kind === 'counter' ? this.counter(family) : this.gauge(family))
   }
 
-  /** A series table that is accounted for under `name` in `pillion_series` and `pillion_series_overflow_total`. */
-  table(name: string, labels: readonly string[], limit: number): SeriesTable {
-    const table = new SeriesTable(labels, limit)
+  /**
+   * A series table that is accounted for under `name` in `pillion_series` and the counters beside it. With an expiry, who
+   * owns it must `sweep` it.
+   */
+  table(name: string, labels: readonly string[], limit: number, expiry = 0): SeriesTable {
+    const table = new SeriesTable(labels, limit, expiry)
     this.#tables.set(name, table)
     return table
   }
@@ -69,6 +79,18 @@ export class Metrics {
     for (const [family, table] of this.#tables) {
       this.#series.set({ family }, table.series)
       this.#overflow.set({ family }, table.overflowed)
+      this.#expired.set({ family }, table.expired)
+    }
+  }
+
+  /** Begins a rendering in slices: until the answer is disposed of, no label set is removed from any table. */
+  beginRendering(): Disposable {
+    const tables = [...this.#tables.values()]
+    for (const table of tables) table.beginRendering()
+    return {
+      [Symbol.dispose]() {
+        for (const table of tables) table.endRendering()
+      },
     }
   }
 

@@ -117,6 +117,7 @@ export class Scrape {
   }
 
   async #render(format: Format): Promise<Exposition> {
+    using _ = this.#metrics.beginRendering()
     this.#metrics.account()
     const page = new Page()
     let sliceBegan = performance.now()

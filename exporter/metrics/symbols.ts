@@ -1,7 +1,9 @@
-// Label values met in telemetry, each kept once. A value is looked up by its bytes, so that no string is made for one
-// that is known; the escaped text that a scrape needs is made once, when the value is first met.
+// Label values met in telemetry, each kept once, as a small number. A value is looked up by its bytes, so that no string is
+// made for one that is known. Values that nobody uses any more are let go, and their numbers given to others.
 
 import { escapeLabel } from './page.ts'
+import { Texts } from './texts.ts'
+import { word } from './word.ts'
 
 /** Longer values are cut, so that one value costs a bounded number of bytes on every scrape. */
 export const VALUE_BYTES = 256
@@ -12,12 +14,15 @@ export class Symbols {
   readonly #seed = (Math.random() * 0x100000000) | 0
   #buckets = new Int32Array(256).fill(-1)
   #hashes = new Int32Array(128)
-  #starts = new Uint32Array(129)
-  #bytes = Buffer.allocUnsafeSlow(4096)
-  readonly #escaped: string[] = []
+  readonly #texts = new Texts(128)
+  readonly #own: number[] = []
+  #free: number[] = []
+  /** Numbers handed out, of which some may be free again. */
+  #used = 0
 
+  /** Values held. */
   get size(): number {
-    return this.#escaped.length
+    return this.#used - this.#free.length
   }
 
   /** The symbol of a value that was added before, or -1. */
@@ -34,20 +39,47 @@ export class Symbols {
     return known >= 0 ? known : this.#add(hash, source, start, stop)
   }
 
-  /** The symbol of a text of our own. */
+  /** The symbol of a text of our own, which is held for ever. */
   text(value: string): number {
     const bytes = Buffer.from(value)
-    return this.intern(bytes, 0, bytes.length)
+    const symbol = this.intern(bytes, 0, bytes.length)
+    this.#own.push(symbol)
+    return symbol
   }
 
   /** The value, escaped for both text formats; bytes that are not UTF-8 are shown as U+FFFD. */
   escaped(symbol: number): string {
-    return this.#escaped[symbol]!
+    return escapeLabel(this.#texts.text(symbol))
+  }
+
+  /** A mark for each symbol, for `retain`: 1 for those of our own, 0 for the others. */
+  marks(): Uint8Array {
+    const marks = new Uint8Array(this.#used)
+    for (const symbol of this.#own) marks[symbol] = 1
+    return marks
+  }
+
+  /** Lets go of all symbols that are marked 0. */
+  retain(marks: Uint8Array): void {
+    this.#free = []
+    this.#buckets.fill(-1)
+    // Downwards, so that low numbers are given out first.
+    for (let symbol = this.#used - 1; symbol >= 0; symbol--)
+      if (marks[symbol] === 1) this.#place(symbol)
+      else {
+        this.#texts.clear(symbol)
+        this.#free.push(symbol)
+      }
   }
 
   #hash(source: Uint8Array, start: number, end: number): number {
-    let hash = this.#seed
-    for (let i = start; i < end; i++) hash = Math.imul(hash ^ source[i]!, 0x01000193)
+    let hash = this.#seed ^ (end - start)
+    let at = start
+    for (; at + 4 <= end; at += 4) {
+      hash = Math.imul(hash ^ word(source, at), 0x85ebca6b)
+      hash ^= hash >>> 15
+    }
+    for (; at < end; at++) hash = Math.imul(hash ^ source[at]!, 0x01000193)
     return hash ^ (hash >>> 15)
   }
 
@@ -56,27 +88,15 @@ export class Symbols {
     for (let at = hash & mask; ; at = (at + 1) & mask) {
       const symbol = this.#buckets[at]!
       if (symbol < 0) return -1
-      if (this.#hashes[symbol] === hash && this.#equals(symbol, source, start, end)) return symbol
+      if (this.#hashes[symbol] === hash && this.#texts.equals(symbol, source, start, end)) return symbol
     }
   }
 
-  #equals(symbol: number, source: Uint8Array, start: number, end: number): boolean {
-    const from = this.#starts[symbol]!
-    if (this.#starts[symbol + 1]! - from !== end - start) return false
-    for (let i = start, at = from; i < end; i++, at++) if (this.#bytes[at] !== source[i]) return false
-    return true
-  }
-
   #add(hash: number, source: Uint8Array, start: number, end: number): number {
-    const symbol = this.#escaped.length
+    const symbol = this.#free.pop() ?? this.#used++
     if (symbol === this.#hashes.length) this.#grow()
-    const from = this.#starts[symbol]!
-    const to = from + end - start
-    if (to > this.#bytes.length) this.#bytes = enlarged(this.#bytes, to)
-    this.#bytes.set(source.subarray(start, end), from)
-    this.#starts[symbol + 1] = to
+    this.#texts.set(symbol, source, start, end)
     this.#hashes[symbol] = hash
-    this.#escaped.push(escapeLabel(this.#bytes.toString('utf8', from, to)))
     this.#place(symbol)
     return symbol
   }
@@ -88,21 +108,14 @@ export class Symbols {
     this.#buckets[at] = symbol
   }
 
+  /** There are no free numbers when this is called. */
   #grow(): void {
-    const capacity = this.#hashes.length * 2
-    const hashes = new Int32Array(capacity)
+    const known = this.#hashes.length
+    const hashes = new Int32Array(known * 2)
     hashes.set(this.#hashes)
-    const starts = new Uint32Array(capacity + 1)
-    starts.set(this.#starts)
     this.#hashes = hashes
-    this.#starts = starts
-    this.#buckets = new Int32Array(capacity * 2).fill(-1)
-    for (let symbol = 0; symbol < this.#escaped.length; symbol++) this.#place(symbol)
+    this.#texts.grow(known * 2)
+    this.#buckets = new Int32Array(known * 4).fill(-1)
+    for (let symbol = 0; symbol < known; symbol++) this.#place(symbol)
   }
-}
-
-function enlarged(old: Buffer, least: number): Buffer<ArrayBuffer> {
-  const larger = Buffer.allocUnsafeSlow(Math.max(old.length * 2, least))
-  old.copy(larger)
-  return larger
 }

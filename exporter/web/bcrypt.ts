@@ -2,16 +2,11 @@
 // during which the event loop would serve nobody. This module is both sides: who asks, and the thread.
 
 import { once } from 'node:events'
-import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+import { isMainThread, type MessagePort, parentPort, Worker } from 'node:worker_threads'
+import { embedded } from '../../own/files.ts'
 
-/** Throws when the package that knows bcrypt is not installed. */
-export function findBcrypt(): void {
-  try {
-    import.meta.resolve('bcryptjs')
-  } catch (cause) {
-    throw new Error('cannot check passwords: the package bcryptjs is not installed; remove basic_auth_users', { cause })
-  }
-}
+/** Where this module is inside the single executable, bundled as a program. */
+const INSIDE = 'exporter/web/bcrypt.js'
 
 /** A thread that is started for the first comparison. Whoever made it ends it. */
 export class Bcrypt implements AsyncDisposable {
@@ -41,7 +36,10 @@ export class Bcrypt implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL(import.meta.url), {
+    // A thread cannot be started from a module inside the single executable, which has this one as a program for that.
+    const program = embedded(INSIDE)
+    const worker = new Worker(program ?? new URL(import.meta.url), {
+      eval: program !== undefined,
       resourceLimits: { maxOldGenerationSizeMb: 32 },
       // It needs nothing of what this process was started with, and none of its secrets.
       execArgv: [],
@@ -61,9 +59,10 @@ export class Bcrypt implements AsyncDisposable {
   }
 }
 
-if (!isMainThread && parentPort) {
+if (!isMainThread && parentPort) void answer(parentPort)
+
+async function answer(port: MessagePort): Promise<void> {
   const { default: bcrypt } = await import('bcryptjs')
-  const port = parentPort
   port.on('message', ({ password, hash }: { password: string; hash: string }) => {
     port.postMessage(bcrypt.compareSync(password, hash))
   })

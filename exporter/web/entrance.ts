@@ -48,8 +48,7 @@ export async function openEntrance(options: WebOptions, deps: Pick<Deps, 'clock'
 
 async function openUsers({ users }: WebConfig, { clock }: Pick<Deps, 'clock'>): Promise<Users | undefined> {
   if (users.size === 0) return undefined
-  const { Bcrypt, findBcrypt } = await import('./bcrypt.ts')
-  findBcrypt()
+  const { Bcrypt } = await import('./bcrypt.ts')
   const { Users } = await import('./users.ts')
   return new Users(users, new Bcrypt(), clock)
 }

@@ -13,11 +13,10 @@ import { count, max, quantile, select, share, sum } from '../../dashboards/promq
 import { series } from '../../dashboards/query.ts'
 import { type Family, histogram } from '../../exporter/metrics.ts'
 import { families } from '../../parts.ts'
-import { uncaughtExceptions } from '../../supervise.ts'
 import { type Dashboard, dashboards, expand, type Panel, panels, parse, questions, ROOT } from './files.ts'
 import { RULES } from './linter.ts'
 
-const declared: readonly Family[] = [...families, uncaughtExceptions]
+const declared: readonly Family[] = families
 
 t.test('the committed files are what the code says', async t => {
   for (const { path, text } of await generateDashboards()) {

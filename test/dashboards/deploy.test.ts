@@ -7,7 +7,7 @@ import { parse as parseYaml } from 'yaml'
 import { calls, latency } from '../../collectors/spans.ts'
 import { parse, ROOT } from './files.ts'
 
-const read = (file: string): string => readFileSync(join(ROOT, 'deploy/grafana/provisioning', file), 'utf8')
+const read = (file: string): string => readFileSync(join(ROOT, 'deploy/grafana', file), 'utf8')
 
 interface Source {
   readonly uid: string
@@ -23,8 +23,17 @@ interface Source {
   }
 }
 
-t.test('exemplars lead to the traces, and traces to the metrics', async t => {
-  const { apiVersion, datasources } = parseYaml(read('datasources/pillion.yaml')) as {
+t.test('without a Tempo there is Prometheus alone, and nothing leads elsewhere', async t => {
+  const { datasources } = parseYaml(read('provisioning/datasources/pillion.yaml')) as { datasources: Source[] }
+  t.same(
+    datasources.map(({ type, url }) => [type, url]),
+    [['prometheus', '$PROMETHEUS_URL']],
+  )
+  t.equal(datasources[0]?.jsonData.exemplarTraceIdDestinations, undefined)
+})
+
+t.test('with a Tempo exemplars lead to the traces, and traces to the metrics', async t => {
+  const { apiVersion, datasources } = parseYaml(read('with-tempo/pillion.yaml')) as {
     apiVersion: number
     datasources: Source[]
   }
@@ -48,7 +57,9 @@ t.test('exemplars lead to the traces, and traces to the metrics', async t => {
 })
 
 t.test('dashboards come from a folder and cannot be changed there', async t => {
-  const { providers } = parseYaml(read('dashboards/pillion.yaml')) as { providers: Record<string, unknown>[] }
+  const { providers } = parseYaml(read('provisioning/dashboards/pillion.yaml')) as {
+    providers: Record<string, unknown>[]
+  }
   t.match(providers, [{ type: 'file', folderUid: 'pillion', allowUiUpdates: false, options: { path: /^\/var\/lib/ } }])
 })
 

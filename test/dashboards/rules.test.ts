@@ -9,7 +9,6 @@ import * as prometheus from '../../dashboards/prometheus.ts'
 import { CASES, SLO_CASES } from '../../dashboards/rules/cases.ts'
 import { GROUPS } from '../../dashboards/rules.ts'
 import { families } from '../../parts.ts'
-import { uncaughtExceptions } from '../../supervise.ts'
 import { missing } from '../e2e/programs.ts'
 import { dashboards, parse, ROOT } from './files.ts'
 
@@ -61,7 +60,7 @@ t.test('a story that is not true is noticed', { skip: promtool }, async t => {
 
 t.test('every metric that a rule asks for is declared, or recorded by a rule', async t => {
   const known = new Set([
-    ...[...families, uncaughtExceptions, ...Object.values(prometheus)].flatMap(({ kind, name }) =>
+    ...[...families, ...Object.values(prometheus)].flatMap(({ kind, name }) =>
       kind === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
     ),
     ...recordings.map(({ record }) => record),

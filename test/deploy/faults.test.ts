@@ -1,9 +1,11 @@
 // Faults that a deployment brings: too few descriptors, a killed sidecar, signals at any moment, an application that does
 // not stay up.
 
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { Child, freePort, until } from '../e2e/child.ts'
 import { MAIN, startSidecar, sum } from '../e2e/ride.ts'
@@ -140,6 +142,52 @@ t.test('SIGTERM while it starts: it ends, at whatever moment', async t => {
     t.notMatch(child.stderr, /error/i)
   }
 })
+
+/** Its configuration is a pipe that says nothing, so it stays in the middle of its start until the pipe is closed. */
+async function starting(folder: string, before: string[], args: string[]): Promise<{ child: Child; go(): void }> {
+  const pipe = join(folder, `${args[0]}.yaml`)
+  execFileSync('mkfifo', [pipe])
+  const [first = '', ...more] = [...before, process.execPath, MAIN, ...args]
+  const child = await Child.start(first, more, { PILLION_CONFIG: pipe })
+  // Without waiting, a pipe can be opened for writing only when somebody reads it.
+  const file = await until('the configuration to be read', () =>
+    openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK),
+  )
+  return { child, go: () => closeSync(file) }
+}
+
+t.test('SIGTERM in the middle of the start: 0 when attached; with a command 143, and it is never started', async t => {
+  const folder = t.testdir({})
+  const f = async (args: string[], code: number) => {
+    const { child, go } = await starting(folder, [], args)
+    await using sidecar = child
+    sidecar.kill('SIGTERM')
+    go()
+    t.same(await sidecar.ended, { code, signal: null }, sidecar.stderr)
+  }
+  await f(['--web.listen=0'], 0)
+  await f(['run', '--', 'touch', join(folder, 'started')], 143)
+  t.notOk(existsSync(join(folder, 'started')))
+  await f(['check'], 143)
+})
+
+t.test(
+  'as process 1 too, which no signal ends that it does not handle',
+  { skip: process.getuid?.() === 0 ? false : 'needs root, for namespaces' },
+  async t => {
+    const { child, go } = await starting(
+      t.testdir({}),
+      ['unshare', '--pid', '--fork', '--kill-child'],
+      ['--web.listen=0'],
+    )
+    await using unshare = child
+    const pid = Number(readFileSync(`/proc/${unshare.pid}/task/${unshare.pid}/children`, 'utf8'))
+    t.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^NSpid:\t\d+\t1$/m)
+    process.kill(pid, 'SIGTERM')
+    go()
+    t.same(await unshare.ended, { code: 0, signal: null }, unshare.stderr)
+  },
+)
 
 t.test('a second SIGTERM while connections are held ends it at once', async t => {
   await using ride = await startSidecar()

@@ -38,7 +38,7 @@ t.test('scripts run on it as well, whatever Node is first on the PATH', async t 
 })
 
 t.test('every dependency has one exact version', async t => {
-  const exact = /^(npm:@?[^@]+@)?\d+\.\d+\.\d+$/
+  const exact = /^(npm:@?[^@]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/
   for (const path of ['package.json', 'examples/shop/package.json']) {
     const { dependencies, devDependencies } = manifest(path)
     for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies }))

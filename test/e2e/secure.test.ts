@@ -93,6 +93,30 @@ t.test('the health check speaks TLS when the door does', async t => {
   t.equal((await check.ended).code, 0, check.stderr)
 })
 
+t.test('the health check shows a certificate where the door asks for one', async t => {
+  const dir = t.testdir({})
+  const authority = new Authority(dir)
+  const server = authority.sign('server', 'DNS:elsewhere.example')
+  const client = authority.sign('client', 'DNS:probe')
+  const config = `tls_server_config:
+  cert_file: ${server.cert}
+  key_file: ${server.key}
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ${authority.cert}
+`
+  const { child, flags } = await secured(config, `${dir}/web.yml`)
+  await using _sidecar = child
+  await child.says(/https:/)
+  const f = async (more: string[], code: number, says: RegExp) => {
+    await using check = await runSidecar(['healthcheck', ...flags, ...more])
+    t.equal((await check.ended).code, code, check.stderr)
+    t.match(check.stderr, says)
+  }
+  await f([], 1, /not ready: cannot ask https:/)
+  await f(['--cert', client.cert, '--key', client.key], 0, /^$/)
+  await f(['--cert', `${dir}/nothing`, '--key', client.key], 1, /nothing/)
+})
+
 t.test('a web configuration with a mistake ends the start and names the key', async t => {
   const { child } = await secured('tls_server_config: { cert: a, key: b, nonsense: 1 }\n', `${t.testdir({})}/web.yml`)
   await using _sidecar = child

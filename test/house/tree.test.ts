@@ -7,11 +7,39 @@ import t from 'tap'
 const ROOT = join(import.meta.dirname, '../..')
 
 /** Floors from top to bottom. A file may import from its own floor and from those below it. */
-const FLOORS = ['assembly', 'collectors', 'exporter', 'options'] as const
+const FLOORS = ['assembly', 'collectors', 'exporter', 'options', 'own'] as const
 
 interface Import {
   readonly from: string
   readonly to: string
+}
+
+/** What must have been evaluated before the file: its imports and exports from others, without types. */
+function needs(file: string, source: string): string[] {
+  const found = source.matchAll(/^(?:import|export)\s+(?!type\b)([^'"]*?)\s*from\s*'(\.[^']+)'/gm)
+  return [...found]
+    .filter(([, names = '']) => !/^\{(\s*type [^,]+,?)*\s*\}$/.test(names))
+    .map(([, , path = '']) => normalize(join(dirname(file), path)))
+}
+
+/** The first circle in a graph, as the files along it. */
+function circle(graph: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
+  const done = new Set<string>()
+  const walk = (file: string, path: readonly string[]): readonly string[] | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
+    if (done.has(file)) return undefined
+    done.add(file)
+    for (const next of graph.get(file) ?? []) {
+      const found = walk(next, [...path, file])
+      if (found) return found
+    }
+    return undefined
+  }
+  for (const file of graph.keys()) {
+    const found = walk(file, [])
+    if (found) return found
+  }
+  return undefined
 }
 
 /** Every relative import of a file, type imports and dynamic ones included. */
@@ -71,5 +99,28 @@ t.test('imports are found in all their spellings', async t => {
   t.same(
     imports('x/y.ts', source).map(each => each.to),
     ['x/a.ts', 'b.ts', 'x/c.ts', 'x/d.ts', 'x/e.ts'],
+  )
+})
+
+t.test('no file needs itself before it can be evaluated', async t => {
+  const all = globSync('**/*.ts', { cwd: ROOT, exclude: ['**/node_modules/**', 'dist/**', 'examples/**', 'test/**'] })
+  t.same(circle(new Map(all.map(file => [file, needs(file, readFileSync(join(ROOT, file), 'utf8'))]))), undefined)
+  t.same(
+    needs(
+      'x/y.ts',
+      `import {\n  type A,\n  b,\n} from './b.ts'\nimport { type C } from './c.ts'\nimport type D from './d.ts'`,
+    ),
+    ['x/b.ts'],
+  )
+  t.same(
+    circle(
+      new Map([
+        ['a', ['b', 'c']],
+        ['b', ['d']],
+        ['c', []],
+        ['d', ['b']],
+      ]),
+    ),
+    ['b', 'd', 'b'],
   )
 })

@@ -11,6 +11,7 @@ export const DEFAULTS: SpansOptions = {
   buckets: Array.from({ length: 14 }, (_, i) => 2 ** (i + 1)),
   sampling: 'plain',
   limit: 2000,
+  expiry: 3_600_000,
   probes: 'exclude',
   graph: { enabled: true, wait: 6000, pending: 10_000, limit: 500 },
   target_info: { limit: 100, expiry: 900_000 },

@@ -15,7 +15,7 @@ t.test('a probed handler and all that it calls are left out; other requests are 
   const clock = { now: () => Date.now(), monotonic: () => performance.now(), sleep: () => Promise.resolve() }
   const consumer = spans.start({ ...DEFAULTS, graph: { ...DEFAULTS.graph, wait: 60_000 } }, { metrics, clock })
   const door = await doors(t, { spans: [consumer] })
-  const page = new Scrape(metrics, [])
+  const page = new Scrape(metrics, [{ name: 'spans', collect: signal => consumer.collect?.(signal) }])
   const lines = async (name: string) => {
     const { chunks } = await page.scrape(undefined, AbortSignal.timeout(5000))
     return Buffer.concat(chunks)

@@ -143,3 +143,36 @@ t.test('the buckets can be chosen, in any order', async t => {
     ['0.0005 0', '0.05 0', '0.25 1', '1 1', '+Inf 1'],
   )
 })
+
+t.test('the same values in other spellings are the same label set, and other values never are', async t => {
+  const room = new Room({ dimensions: ['a', 'b'] })
+  const sent = (name: string, attributes: Readonly<Record<string, string | number>>): Sent => ({
+    ...{ ...SHOP, status: 2 },
+    ...{ name, attributes },
+  })
+  for (let i = 0; i < 2; i++)
+    room.send(
+      ...[sent('n', { a: 200 }), sent('n', { a: '200' })],
+      ...[
+        sent('n', { a: 'x', b: 'yz' }),
+        sent('n', { a: 'xy', b: 'z' }),
+        sent('nx', { a: 'yz' }),
+        sent('n', { b: 'x' }),
+      ],
+      ...[sent('y'.repeat(256), {}), sent('y'.repeat(300), {}), sent(`${'y'.repeat(256)}z`, {})],
+      ...[sent('huge', { a: 'z'.repeat(5000) }), sent('huge', { a: 'z'.repeat(6000) }), sent('zero', { a: 'x\0' })],
+      sent('zero', { a: 'x' }),
+    )
+  const counts = (await room.samples('traces_spanmetrics_calls_total')).map(line => Number(line.split(' ').at(-1)))
+  t.same(counts.sort(), [2, 2, 2, 2, 2, 2, 4, 4, 6])
+})
+
+t.test('a service for which there is no room is not taken for another', async t => {
+  const room = new Room({ limit: 1 })
+  // The first of our own symbols, as the name of a service.
+  room.send({ ...SHOP, service: 'SPAN_KIND_UNSPECIFIED', status: 2 })
+  room.send({ ...SHOP, service: 'late', status: 2 }, { ...SHOP, service: 'SPAN_KIND_UNSPECIFIED', status: 2 })
+  const found = await room.samples('traces_spanmetrics_calls_total')
+  t.equal(found[0], '{metric_overflow="true"} 1')
+  t.match(found[1], /service="SPAN_KIND_UNSPECIFIED",.* 2$/)
+})

@@ -7,17 +7,8 @@ import { type Comparison, Users } from '../../exporter/web/users.ts'
 import { FakeClock } from '../world.ts'
 import { door, parsed, until } from './door.ts'
 
-const installed = found()
 const basic = (user: string, password: string): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
-
-function found(): boolean {
-  try {
-    return Boolean(import.meta.resolve('bcryptjs'))
-  } catch {
-    return false
-  }
-}
 
 /** Stands for bcrypt where only the order and the number of comparisons matter: a "hash" is the password in brackets. */
 class Counting implements Comparison {
@@ -93,80 +84,61 @@ t.test('guesses are compared one at a time, with rests, and a queue that is full
   await users[Symbol.asyncDispose]()
 })
 
-t.test(
-  'users are asked from everywhere, for all but the two probes',
-  { skip: installed ? false : 'bcryptjs is not installed' },
-  async t => {
-    const { default: bcrypt } = await import('bcryptjs')
-    const config = `basic_auth_users:\n  alice: ${bcrypt.hashSync('öpen', 4)}\n  bob: ${bcrypt.hashSync('sesame', 4).replace('$2b$', '$2y$')}\n`
-    const dir = t.testdir({ 'web.yml': config, token: 't0ken' })
-    const options = { config: { file: join(dir, 'web.yml') }, token_file: join(dir, 'token') }
-    const { ask, refused } = await door(t, { options })
-    const f = async (line: string, status: number, ...headers: string[]): Promise<void> => {
-      const answer = parsed(await ask(line, ...headers))
-      t.equal(answer.status, status, `${line} ${headers.join()}`)
-      if (status !== 401) return
-      t.match(answer.head, 'WWW-Authenticate: Basic realm="pillion"')
-      t.match(answer.head, 'WWW-Authenticate: Bearer realm="pillion"')
-    }
-    await f('GET /metrics', 401)
-    await f('GET /', 401)
-    await f('GET /-/healthy', 200)
-    await f('GET /-/ready', 200)
-    await f('GET /metrics', 200, `Authorization: ${basic('alice', 'öpen')}`)
-    await f('GET /metrics', 200, `authorization: ${basic('bob', 'sesame')}`, 'X-Forwarded-For: 192.0.2.7')
-    await f('GET /metrics', 401, `Authorization: ${basic('bob', 'öpen')}`)
-    await f('GET /metrics', 401, `Authorization: ${basic('eve', 'sesame')}`)
-    await f('GET /-/healthy', 401, `Authorization: ${basic('eve', 'sesame')}`)
-    await f('GET /metrics', 200, 'Authorization: Bearer t0ken')
-    await f('GET /metrics', 401, 'Authorization: Bearer sesame')
-    t.equal(await refused('user'), 5)
-    t.equal(await refused('token'), 1)
-  },
-)
+t.test('users are asked from everywhere, for all but the two probes', async t => {
+  const { default: bcrypt } = await import('bcryptjs')
+  const config = `basic_auth_users:\n  alice: ${bcrypt.hashSync('öpen', 4)}\n  bob: ${bcrypt.hashSync('sesame', 4).replace('$2b$', '$2y$')}\n`
+  const dir = t.testdir({ 'web.yml': config, token: 't0ken' })
+  const options = { config: { file: join(dir, 'web.yml') }, token_file: join(dir, 'token') }
+  const { ask, refused } = await door(t, { options })
+  const f = async (line: string, status: number, ...headers: string[]): Promise<void> => {
+    const answer = parsed(await ask(line, ...headers))
+    t.equal(answer.status, status, `${line} ${headers.join()}`)
+    if (status !== 401) return
+    t.match(answer.head, 'WWW-Authenticate: Basic realm="pillion"')
+    t.match(answer.head, 'WWW-Authenticate: Bearer realm="pillion"')
+  }
+  await f('GET /metrics', 401)
+  await f('GET /', 401)
+  await f('GET /-/healthy', 200)
+  await f('GET /-/ready', 200)
+  await f('GET /metrics', 200, `Authorization: ${basic('alice', 'öpen')}`)
+  await f('GET /metrics', 200, `authorization: ${basic('bob', 'sesame')}`, 'X-Forwarded-For: 192.0.2.7')
+  await f('GET /metrics', 401, `Authorization: ${basic('bob', 'öpen')}`)
+  await f('GET /metrics', 401, `Authorization: ${basic('eve', 'sesame')}`)
+  await f('GET /-/healthy', 401, `Authorization: ${basic('eve', 'sesame')}`)
+  await f('GET /metrics', 200, 'Authorization: Bearer t0ken')
+  await f('GET /metrics', 401, 'Authorization: Bearer sesame')
+  t.equal(await refused('user'), 5)
+  t.equal(await refused('token'), 1)
+})
 
-t.test(
-  'a password that takes long to compare holds up nobody else',
-  { skip: installed ? false : 'bcryptjs is not installed' },
-  async t => {
-    const { default: bcrypt } = await import('bcryptjs')
-    const config = `basic_auth_users: { alice: '${bcrypt.hashSync('open', 12)}' }\n`
-    const { ask } = await door(t, { options: { config: { file: join(t.testdir({ 'web.yml': config }), 'web.yml') } } })
-    let done = false
-    const slow = ask('GET /metrics', `Authorization: ${basic('alice', 'open')}`).finally(() => {
-      done = true
-    })
-    let meanwhile = 0
-    await until(async () => {
-      t.equal(parsed(await ask('GET /-/healthy')).status, 200)
-      meanwhile++
-      return done
-    })
-    t.equal(parsed(await slow).status, 200)
-    t.ok(meanwhile > 3, `${meanwhile} others were answered meanwhile`)
-  },
-)
-
-if (!installed)
-  t.test('without the package that knows bcrypt, users cannot be configured', async t => {
-    const config = `basic_auth_users: { alice: '$2y$10$${'a'.repeat(53)}' }\n`
-    const file = join(t.testdir({ 'web.yml': config }), 'web.yml')
-    await t.rejects(door(t, { options: { config: { file } } }), /bcryptjs is not installed/)
+t.test('a password that takes long to compare holds up nobody else', async t => {
+  const { default: bcrypt } = await import('bcryptjs')
+  const config = `basic_auth_users: { alice: '${bcrypt.hashSync('open', 12)}' }\n`
+  const { ask } = await door(t, { options: { config: { file: join(t.testdir({ 'web.yml': config }), 'web.yml') } } })
+  let done = false
+  const slow = ask('GET /metrics', `Authorization: ${basic('alice', 'open')}`).finally(() => {
+    done = true
   })
+  let meanwhile = 0
+  await until(async () => {
+    t.equal(parsed(await ask('GET /-/healthy')).status, 200)
+    meanwhile++
+    return done
+  })
+  t.equal(parsed(await slow).status, 200)
+  t.ok(meanwhile > 3, `${meanwhile} others were answered meanwhile`)
+})
 
-t.test(
-  'the thread that compares ends with the door',
-  { skip: installed ? false : 'bcryptjs is not installed' },
-  async t => {
-    const { default: bcrypt } = await import('bcryptjs')
-    const thread = new Bcrypt()
-    t.equal(await thread.compare('a', bcrypt.hashSync('a', 4)), true)
-    t.equal(await thread.compare('b', bcrypt.hashSync('a', 4)), false)
-    const hashes = new Map([['alice', bcrypt.hashSync('open', 12)]])
-    const users = new Users(hashes, thread, { monotonic: () => 0, sleep: async () => {} })
-    const waiting = [users.matches(basic('alice', 'open')), users.matches(basic('alice', 'shut'))]
-    await users[Symbol.asyncDispose]()
-    t.same(await Promise.all(waiting), ['busy', 'busy'], 'who waits is told to ask again')
-    await t.rejects(thread.compare('a', 'b'), /no longer in effect/)
-  },
-)
+t.test('the thread that compares ends with the door', async t => {
+  const { default: bcrypt } = await import('bcryptjs')
+  const thread = new Bcrypt()
+  t.equal(await thread.compare('a', bcrypt.hashSync('a', 4)), true)
+  t.equal(await thread.compare('b', bcrypt.hashSync('a', 4)), false)
+  const hashes = new Map([['alice', bcrypt.hashSync('open', 12)]])
+  const users = new Users(hashes, thread, { monotonic: () => 0, sleep: async () => {} })
+  const waiting = [users.matches(basic('alice', 'open')), users.matches(basic('alice', 'shut'))]
+  await users[Symbol.asyncDispose]()
+  t.same(await Promise.all(waiting), ['busy', 'busy'], 'who waits is told to ask again')
+  await t.rejects(thread.compare('a', 'b'), /no longer in effect/)
+})
