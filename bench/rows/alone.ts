@@ -180,7 +180,7 @@ export const decode = printed(
   'decode',
   'Decoding alone',
   'decode.ts',
-  'The check and the visit, in one process with protobufjs.',
+  'The walk over the bytes and the visit, in one process with protobufjs.',
   ['0.6'],
 )
 

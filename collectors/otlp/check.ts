@@ -1,6 +1,7 @@
-// The structural check: one pass over a request that has not been trusted yet. It accepts exactly what protobuf parsers
+// The structural check: one pass over a message that has not been trusted yet. It accepts exactly what protobuf parsers
 // accept (except that text need not be UTF-8), counts the items, and allocates nothing, so that a bomb of a million empty
-// spans costs milliseconds. After it, walking the same bytes cannot fail.
+// points costs milliseconds. After it, walking the same bytes cannot fail. Traces have a walk of their own (walk.ts), which
+// leaves to this one what is unusual, and what is to be said of a request that is refused.
 //
 //   message = (tag value)*          tag    = varint ≤ 5 bytes, ≤ 2^32-1: field << 3 | wire
 //   wire 0  = varint ≤ 10 bytes     wire 2 = length (varint ≤ 5 bytes, < 2^31), that many bytes
@@ -18,33 +19,31 @@ export const MAX_DEPTH = 100
 export class Check {
   /** Spans, data points or log records. */
   items = 0
-  /** Spans that cannot be taken because of an id. They are complete protobuf, so only they are refused. */
-  badTraceIds = 0
-  badSpanIds = 0
-  badParentIds = 0
-  /** Offset of the first such span, or -1. */
-  firstBad = -1
   /** After a failure: what is wrong, at which byte, inside which field. */
   why = ''
   offset = 0
   #trail: string[] = []
 
   #bytes: Uint8Array = EMPTY
-  #traceOk = false
-  #spanOk = false
-  #parentOk = true
-  // The second result of #long: the offset after the number.
-  #after = 0
+  /** The second result of `number`: the offset after it. */
+  after = 0
+  /** Further results of `field`: its tag, and where its value begins. */
+  tag = 0
+  value = 0
 
   /** True if the bytes are one message of this type. */
   run(bytes: Uint8Array, type: Message): boolean {
-    this.items = this.badTraceIds = this.badSpanIds = this.badParentIds = 0
-    this.firstBad = -1
+    this.items = 0
     this.#trail = NONE
-    this.#bytes = bytes
-    const ok = this.#message(type.index, 0, bytes.length, 0)
-    this.#bytes = EMPTY
+    this.over(bytes)
+    const ok = this.message(type.index, 0, bytes.length, 0)
+    this.over(EMPTY)
     return ok
+  }
+
+  /** For who calls `message`, `field` and `number` on parts of these bytes. */
+  over(bytes: Uint8Array): void {
+    this.#bytes = bytes
   }
 
   /** The fields around a failure, outermost first: "resource_spans.scope_spans.spans". */
@@ -52,7 +51,8 @@ export class Check {
     return this.#trail.join('.')
   }
 
-  #message(type: number, at: number, end: number, depth: number): boolean {
+  /** True if there is one message of the type between the two offsets, inside of `depth` others. */
+  message(type: number, at: number, end: number, depth: number): boolean {
     const bytes = this.#bytes
     const base = type << 7
     let pos = at
@@ -60,9 +60,9 @@ export class Check {
       const start = pos
       let tag = bytes[pos++]!
       if (tag >= 128) {
-        tag = this.#long(start, end, TAG)
+        tag = this.number(start, end, TAG)
         if (tag < 0) return this.#fail('a tag that is cut off or longer than 32 bits', start)
-        pos = this.#after
+        pos = this.after
       }
       if (tag < 8) return this.#fail('field number 0', start)
       switch (tag & 7) {
@@ -70,9 +70,9 @@ export class Check {
           if (pos >= end) return this.#fail('a field without its length', start, type, tag)
           let length = bytes[pos++]!
           if (length >= 128) {
-            length = this.#long(pos - 1, end, LENGTH)
+            length = this.number(pos - 1, end, LENGTH)
             if (length < 0) return this.#fail('a length that is cut off or over 2 GiB', start, type, tag)
-            pos = this.#after
+            pos = this.after
           }
           const stop = pos + length
           if (stop > end) return this.#fail(`a length of ${length} with ${end - pos} bytes left`, start, type, tag)
@@ -81,7 +81,7 @@ export class Check {
           if (length === 0 && action >= MESSAGE && depth < MAX_DEPTH) {
             pos = stop
             while (pos + 1 < end && bytes[pos] === tag && bytes[pos + 1] === 0) pos += 2
-            if (ITEM[action - MESSAGE] === 1) this.#emptyItems(action - MESSAGE, 1 + (pos - stop) / 2, stop)
+            if (ITEM[action - MESSAGE] === 1) this.items += 1 + (pos - stop) / 2
             break
           }
           // Fast path: an attribute of the ordinary form costs no calls.
@@ -110,7 +110,7 @@ export class Check {
           if (pos > end) return this.#fail('a 32-bit value that is cut off', start, type, tag)
           break
         case 3:
-          pos = this.#group(tag >>> 3, pos, end, depth)
+          pos = this.group(tag >>> 3, pos, end, depth)
           if (pos < 0) return this.#within(type, tag)
           break
         case 4:
@@ -122,49 +122,17 @@ export class Check {
     return true
   }
 
-  /** A length-delimited field that has structure: a message, packed numbers, or an id of a span. */
+  /** A length-delimited field that has structure: a message, or packed numbers. */
   #inside(action: number, pos: number, stop: number, depth: number): boolean {
     if (action < MESSAGE) return this.#value(action, pos, stop)
     const type = action - MESSAGE
     if (depth >= MAX_DEPTH) return this.#fail(`more than ${MAX_DEPTH} messages inside each other`, pos)
-    if (ITEM[type] === 1) {
-      this.items++
-      if (type === SPAN) return this.#span(pos, stop, depth)
-    }
-    return this.#message(type, pos, stop, depth + 1)
-  }
-
-  #emptyItems(type: number, count: number, pos: number): void {
-    this.items += count
-    if (type !== SPAN) return
-    this.badTraceIds += count
-    if (this.firstBad < 0) this.firstBad = pos
-  }
-
-  #span(pos: number, stop: number, depth: number): boolean {
-    this.#traceOk = false
-    this.#spanOk = false
-    this.#parentOk = true
-    if (!this.#message(SPAN, pos, stop, depth + 1)) return false
-    if (this.#traceOk && this.#spanOk && this.#parentOk) return true
-    if (!this.#traceOk) this.badTraceIds++
-    else if (!this.#spanOk) this.badSpanIds++
-    else this.badParentIds++
-    if (this.firstBad < 0) this.firstBad = pos
-    return true
+    if (ITEM[type] === 1) this.items++
+    return this.message(type, pos, stop, depth + 1)
   }
 
   #value(action: number, pos: number, stop: number): boolean {
     switch (action) {
-      case TRACE_ID:
-        this.#traceOk = stop - pos === 16 && some(this.#bytes, pos, stop)
-        return true
-      case SPAN_ID:
-        this.#spanOk = stop - pos === 8 && some(this.#bytes, pos, stop)
-        return true
-      case PARENT_ID:
-        this.#parentOk = stop - pos === 8 || stop === pos
-        return true
       case PACKED_FIXED64:
         return (stop - pos) % 8 === 0 || this.#fail('packed 64-bit values of which the last is cut off', pos)
       default:
@@ -181,15 +149,54 @@ export class Check {
     return run === 0 || this.#fail('a number that is cut off', end)
   }
 
+  /** One field of whatever kind; returns the offset after it, or -1 if it is broken, without saying why. */
+  field(at: number, end: number, depth: number): number {
+    const bytes = this.#bytes
+    let tag = bytes[at]!
+    let pos = at + 1
+    if (tag >= 128) {
+      tag = this.number(at, end, TAG)
+      pos = this.after
+    }
+    if (tag < 8) return -1
+    this.tag = tag
+    this.value = pos
+    switch (tag & 7) {
+      case 0: {
+        const limit = pos + 10
+        while (pos < end && pos < limit && bytes[pos]! >= 128) pos++
+        return pos === end || pos === limit ? -1 : pos + 1
+      }
+      case 1:
+        pos += 8
+        break
+      case 2: {
+        const length = this.number(pos, end, LENGTH)
+        if (length < 0) return -1
+        this.value = this.after
+        pos = this.after + length
+        break
+      }
+      case 3:
+        return this.group(tag >>> 3, pos, end, depth)
+      case 5:
+        pos += 4
+        break
+      default:
+        return -1
+    }
+    return pos > end ? -1 : pos
+  }
+
   /** Skips an unknown group whose start tag has been read; returns the offset after its end tag, or -1. */
-  #group(field: number, at: number, end: number, depth: number): number {
+  group(field: number, at: number, end: number, depth: number): number {
     const bytes = this.#bytes
     let pos = at
     while (pos < end) {
       const start = pos
-      const tag = this.#long(pos, end, TAG)
+      const tag = this.number(pos, end, TAG)
       if (tag < 8) return this.#cut('a tag that is cut off, too long or of field 0', start)
-      pos = this.#after
+      pos = this.after
       // As protobuf parsers count: what is inside a group is one level deeper than the message that holds the group.
       if (depth >= MAX_DEPTH && (tag & 7) !== 4) return this.#cut(`more than ${MAX_DEPTH} levels of groups`, start)
       switch (tag & 7) {
@@ -204,13 +211,13 @@ export class Check {
           pos += 8
           break
         case 2: {
-          const length = this.#long(pos, end, LENGTH)
+          const length = this.number(pos, end, LENGTH)
           if (length < 0) return this.#cut('a length that is cut off or over 2 GiB', start)
-          pos = this.#after + length
+          pos = this.after + length
           break
         }
         case 3:
-          pos = this.#group(tag >>> 3, pos, end, depth + 1)
+          pos = this.group(tag >>> 3, pos, end, depth + 1)
           if (pos < 0) return -1
           break
         case 4:
@@ -228,7 +235,7 @@ export class Check {
   }
 
   /** A tag or length of up to 5 bytes, of which the fifth may be at most `top`; -1 if it is not one. */
-  #long(at: number, end: number, top: number): number {
+  number(at: number, end: number, top: number): number {
     const bytes = this.#bytes
     let value = 0
     for (let i = 0; i < 5; i++) {
@@ -236,12 +243,12 @@ export class Check {
       const byte = bytes[at + i]!
       if (i === 4) {
         if (byte > top) return -1
-        this.#after = at + 5
+        this.after = at + 5
         return value + byte * 0x10000000
       }
       value |= (byte & 127) << (7 * i)
       if (byte < 128) {
-        this.#after = at + i + 1
+        this.after = at + i + 1
         return value
       }
     }
@@ -272,18 +279,14 @@ export class Check {
 const EMPTY = new Uint8Array(0)
 const NONE: string[] = []
 
-const TAG = 15
-const LENGTH = 7
-
-const SPAN = message('Span').index
+/** What the fifth byte of a tag, of a length, may be at most. */
+export const TAG = 15
+export const LENGTH = 7
 
 const SKIP = 0
-const TRACE_ID = 1
-const SPAN_ID = 2
-const PARENT_ID = 3
-const PACKED_FIXED64 = 4
-const PACKED_VARINT = 5
-const MESSAGE = 16
+const PACKED_FIXED64 = 1
+const PACKED_VARINT = 2
+const MESSAGE = 3
 const ATTRIBUTE = MESSAGE + message('KeyValue').index
 
 // What to do with a length-delimited field, by message << 7 | tag. Tags of two bytes (fields from 16) have no structure.
@@ -297,14 +300,6 @@ for (const { name, index, fields } of MESSAGES) {
     else if (field.repeated && field.scalar !== 'string')
       ACTIONS[place] = field.scalar === 'uint64' ? PACKED_VARINT : PACKED_FIXED64
   }
-}
-ACTIONS[(SPAN << 7) | 0x0a] = TRACE_ID
-ACTIONS[(SPAN << 7) | 0x12] = SPAN_ID
-ACTIONS[(SPAN << 7) | 0x22] = PARENT_ID
-
-function some(bytes: Uint8Array, pos: number, stop: number): boolean {
-  for (let i = pos; i < stop; i++) if (bytes[i] !== 0) return true
-  return false
 }
 
 /** True for a KeyValue as every SDK writes it: key, then value, and in it one string, bool, double or small number. */

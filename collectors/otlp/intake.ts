@@ -45,12 +45,15 @@ export class Intake {
       if (!made.ok) return refused(made.reason, `cannot decode the JSON: ${made.why}`)
       bytes = made.bytes
     }
+    const walk = signal === 'traces' ? this.#spans?.walk : undefined
+    // Traces that somebody takes are walked. The check would find the same, and it can say what is wrong.
     const check = this.#check
-    if (!check.run(bytes, REQUESTS[signal])) {
+    if (walk ? !walk.run(bytes, this.#limits.max_items) : !check.run(bytes, REQUESTS[signal])) {
+      if (walk) check.run(bytes, REQUESTS.traces)
       const path = check.path === '' ? '' : `, in ${check.path}`
       return refused('undecodable', `cannot decode the protobuf: ${check.why} at byte ${check.offset}${path}`)
     }
-    const { items } = check
+    const { items } = walk ?? check
     this.#ledger.receive(signal, items)
     if (items > this.#limits.max_items) {
       this.#ledger.refuse(signal, 'too_many_items', items)
@@ -73,11 +76,14 @@ export class Intake {
   #traces(encoding: Encoding, bytes: Buffer, items: number): Decision {
     const visitor = this.#spans
     if (!visitor) return this.#off('traces', items)
-    const { badTraceIds, badSpanIds, badParentIds, firstBad } = this.#check
+    const { badTraceIds, badSpanIds, badParentIds, firstBad } = visitor.walk
     const bad = badTraceIds + badSpanIds + badParentIds
     if (bad < items || bad === 0) {
-      const good = bad === 0 ? bytes : withoutBadSpans(bytes)
-      visitor.visit({ signal: 'traces', encoding, bytes: good, items: items - bad }, good)
+      if (bad === 0) visitor.show({ signal: 'traces', encoding, bytes, items }, bytes)
+      else {
+        const good = withoutBadSpans(bytes)
+        visitor.visit({ signal: 'traces', encoding, bytes: good, items: items - bad }, good)
+      }
       this.#ledger.reversed += visitor.reversed
       this.#ledger.untimed += visitor.untimed
     }

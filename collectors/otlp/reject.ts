@@ -3,7 +3,7 @@
 
 import { field, LENGTH, Reader, skip } from './wire.ts'
 
-/** True if the span has the ids that every consumer relies on. The same rule as in check.ts, for one span. */
+/** True if the span has the ids that every consumer relies on. The same rule as in span-walk.ts, for one span. */
 export function acceptable(bytes: Uint8Array, start: number, end: number): boolean {
   let trace = false
   let span = false

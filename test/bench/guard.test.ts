@@ -6,8 +6,6 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { bodies } from '../../bench/bodies.ts'
 import { decoder } from '../../bench/rivals/protobufjs.ts'
-import { Check } from '../../collectors/otlp/check.ts'
-import { message } from '../../collectors/otlp/schema.ts'
 import { SpanVisitor } from '../../collectors/otlp/visit.ts'
 import { spans } from '../../collectors/spans.ts'
 import { Metrics, Scrape } from '../../exporter/metrics.ts'
@@ -18,14 +16,12 @@ import { FakeClock } from '../world.ts'
 const SPANS = 512
 const set = await bodies(SPANS, 8)
 
-/** Takes requests as the doors do: check, then visit. */
+/** Takes requests as the doors do: walk, then visit. */
 function intake(room: Room): (body: Buffer) => void {
-  const check = new Check()
-  const type = message('TracesRequest')
   const visitor = new SpanVisitor([room.consumer])
   return body => {
-    if (!check.run(body, type)) throw new Error(check.why)
-    visitor.visit({ signal: 'traces', encoding: 'protobuf', bytes: body, items: SPANS }, body)
+    if (!visitor.walk.run(body, SPANS)) throw new Error('what the SDK has sent is good')
+    visitor.show({ signal: 'traces', encoding: 'protobuf', bytes: body, items: SPANS }, body)
   }
 }
 
@@ -65,8 +61,8 @@ t.test('intake with request metrics does several times what protobufjs does by d
   }
   const ratio = Math.min(...theirs) / Math.min(...ours)
   t.comment(`${ratio.toFixed(1)} times protobufjs`)
-  // The bench shows 5 and more.
-  t.ok(ratio > 2.5, `${ratio.toFixed(1)} times`)
+  // It is 11 and more where this was written.
+  t.ok(ratio > 5, `${ratio.toFixed(1)} times`)
 })
 
 t.test('100 000 series are written in many turns of the loop, in a bounded number of bytes', async t => {

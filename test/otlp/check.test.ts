@@ -108,25 +108,6 @@ t.test('packed numbers are checked as they are when they stand singly', async t 
   t.notOk(check.run(exponential(ld(2, Buffer.alloc(11, 0xff), hex('01'))), METRICS))
 })
 
-t.test('spans with ids that identify nothing are found', async t => {
-  const bad = (...fields: readonly Buffer[]) => {
-    t.ok(check.run(request(...fields), TRACES))
-    return [check.badTraceIds, check.badSpanIds, check.badParentIds].join(' ')
-  }
-  t.equal(bad(TID, SID), '0 0 0')
-  t.equal(bad(), '1 0 0')
-  t.equal(bad(SID), '1 0 0')
-  t.equal(bad(ld(1, Buffer.alloc(15, 1)), SID), '1 0 0')
-  t.equal(bad(ld(1, Buffer.alloc(17, 1)), SID), '1 0 0')
-  t.equal(bad(ld(1, Buffer.alloc(16)), SID), '1 0 0')
-  t.equal(bad(TID), '0 1 0')
-  t.equal(bad(TID, ld(2, Buffer.alloc(8))), '0 1 0')
-  t.equal(bad(TID, SID, ld(4, Buffer.alloc(7, 1))), '0 0 1')
-  t.equal(bad(TID, SID, ld(4)), '0 0 0', 'an empty parent is none')
-  t.equal(bad(ld(1, 'x'), TID, ld(2), SID), '0 0 0', 'of a field that occurs twice the last one holds')
-  t.equal(bad(TID, ld(1, 'x'), SID), '1 0 0')
-})
-
 t.test('bombs of a million items take milliseconds and no memory', async t => {
   const bomb = ld(1, ld(2, Buffer.alloc(2_000_000, hex('1200'))))
   check.run(bomb, TRACES)

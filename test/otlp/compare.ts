@@ -12,6 +12,9 @@ import { type Recorded, Recorder } from './recorder.ts'
 const KEYS = ['http.route', 'http.response.status_code', 'k', '']
 const RESOURCE = ['service.name', 'k']
 
+/** More spans than a request of the test has. */
+const MANY = 100_000
+
 const recorder = new Recorder(KEYS, RESOURCE)
 const visitor = new SpanVisitor([recorder])
 const check = new Check()
@@ -22,12 +25,17 @@ export function disagreement(signal: Signal, bytes: Buffer): string | undefined 
   const ours = check.run(bytes, REQUEST[signal])
   if (ours !== (oracle !== undefined))
     return ours ? 'we accept, protobufjs refuses' : `we refuse: ${check.why} at ${check.offset}`
-  if (!oracle || signal !== 'traces') return undefined
+  if (signal !== 'traces') return undefined
+  const { walk } = visitor
+  if (walk.run(bytes, MANY) !== ours)
+    return ours ? 'the check accepts, the walk refuses' : 'the walk accepts, the check refuses'
+  if (!oracle) return undefined
 
   const expected = spansOf(oracle)
-  if (check.items !== expected.length) return `we count ${check.items} spans, protobufjs ${expected.length}`
+  if (check.items !== expected.length || walk.items !== expected.length)
+    return `we count ${check.items}, ${walk.items} spans, protobufjs ${expected.length}`
   const good = expected.filter(each => each !== undefined)
-  const bad = check.badTraceIds + check.badSpanIds + check.badParentIds
+  const bad = walk.badTraceIds + walk.badSpanIds + walk.badParentIds
   if (bad !== expected.length - good.length)
     return `we refuse ${bad} spans, it should be ${expected.length - good.length}`
 
