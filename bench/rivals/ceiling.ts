@@ -9,7 +9,7 @@ export async function ceiling(): Promise<Server> {
   return await launch({
     name: 'nothing decoded',
     command: process.execPath,
-    args: ['--max-semi-space-size=1', import.meta.filename, String(ports.http), String(ports.grpc)],
+    args: ['--max-semi-space-size=1', '--v8-pool-size=1', import.meta.filename, String(ports.http), String(ports.grpc)],
     ports,
     ready: `http://127.0.0.1:${ports.http}/`,
   })
