@@ -14,7 +14,7 @@ export const ATTRIBUTE_RECORD = 3
 
 export class Tape {
   /** Of which the first `length` are in use. */
-  numbers = new Int32Array(KEPT)
+  numbers = new Int32Array(USUAL)
   length = 0
 
   /** Makes room for so many more numbers. */
@@ -29,9 +29,11 @@ export class Tape {
   /** Forgets the records, and gives back what only a huge request needed. */
   clear(): void {
     this.length = 0
-    if (this.numbers.length > KEPT) this.numbers = new Int32Array(KEPT)
+    if (this.numbers.length > MOST) this.numbers = new Int32Array(USUAL)
   }
 }
 
-/** 64 KiB, enough for 700 spans with two attributes each. SDKs send 512; pages that are not written to cost nothing. */
-const KEPT = 16_384
+/** 64 KiB, enough for 700 spans with two attributes each. SDKs send 512. */
+const USUAL = 16_384
+/** 1 MiB. Collectors send 8192 spans, again and again. */
+const MOST = 16 * USUAL

@@ -1,7 +1,7 @@
 // The soak in little: the same applications, load, reloads, restarts and sudden deaths in half a minute, a minute in CI or with
 // SOAK=1. What needs time or a quiet machine to tell is printed by it and not judged; the accounts must be exact.
 
-import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -15,12 +15,9 @@ t.setTimeout((MINUTES + 4) * 60_000)
 // A build of its own: `npm run build`, which empties dist/, may run in another test at the same time.
 const dist = join(t.testdir(), 'dist')
 t.before(async () => {
-  const tsc = join(ROOT, 'node_modules/.bin/tsc')
-  const config = join(ROOT, 'tsconfig.build.json')
-  await using build = await Child.start(tsc, ['--project', config, '--outDir', dist], {}, ROOT)
+  await using build = await Child.start(process.execPath, [join(ROOT, 'scripts/build.ts'), '--out', dist], {}, ROOT)
   const { code } = await build.ended
   if (code !== 0) throw new Error(`cannot build:\n${build.stdout}${build.stderr}`)
-  copyFileSync(join(ROOT, 'package.json'), join(dist, 'package.json'))
 })
 
 t.test(
