@@ -9,7 +9,7 @@ import { Child } from '../e2e/child.ts'
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 const CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'pillion', 'judges')
-const FOLDER = join(CACHE, folderOf(readFileSync(join(ROOT, '.ci/judges'), 'utf8')))
+export const FOLDER = join(CACHE, folderOf(readFileSync(join(ROOT, '.ci/judges'), 'utf8')))
 
 /** False if the judges are there; otherwise the message of a skip. */
 export const absent: string | false = existsSync(join(FOLDER, 'whole')) ? false : 'needs: .ci/judges'
@@ -21,7 +21,7 @@ export interface Verdict {
 }
 
 export async function judge(
-  name: 'kubernetes-validate' | 'kustomize' | 'compose-spec',
+  name: 'kubernetes-validate' | 'kustomize' | 'compose-spec' | 'python',
   args: readonly string[],
   cwd = ROOT,
 ): Promise<Verdict> {
@@ -35,6 +35,6 @@ export async function ask(program: string, args: readonly string[], cwd = ROOT):
 }
 
 function folderOf(script: string): string {
-  const [, schemas, kustomize, compose] = /^schemas=(\S+) kustomize=(\S+) compose=(\S+)/m.exec(script) ?? []
-  return `${schemas}-${kustomize}-${compose}`
+  const versions = /^schemas=\S+ .*$/m.exec(script)?.[0].split(' ') ?? []
+  return versions.map(each => each.slice(each.indexOf('=') + 1)).join('-')
 }

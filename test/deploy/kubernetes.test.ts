@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
-import { absent, judge, ROOT } from './judges.ts'
+import { absent, FOLDER as JUDGES, judge, ROOT } from './judges.ts'
 import { imageOf, understood } from './options.ts'
 
 const FOLDER = 'deploy/kubernetes'
@@ -109,6 +109,43 @@ t.test(
     }
   },
 )
+
+// Strictly, as `kubectl apply --validate=strict` does: what the schema does not name is a mistake.
+const OPERATOR = `
+import json, sys, yaml
+from jsonschema import Draft202012Validator
+
+def strict(schema):
+    if 'properties' in schema and not schema.get('x-kubernetes-preserve-unknown-fields'):
+        schema['additionalProperties'] = False
+    for each in [schema.get('items'), *schema.get('properties', {}).values()]:
+        if isinstance(each, dict):
+            strict(each)
+    return schema
+
+[version] = yaml.safe_load(open(sys.argv[1]))['spec']['versions']
+schema = strict(version['schema']['openAPIV3Schema'])
+schema['properties']['metadata'] = {'type': 'object'}
+for error in Draft202012Validator(schema).iter_errors(yaml.safe_load(open(sys.argv[2]))):
+    print(error.json_path, error.message)
+`
+
+t.test('the Prometheus operator accepts the PodMonitor, and would not accept a mistake', { skip: absent }, async t => {
+  const f = async (manifest: string) => {
+    const folder = t.testdir({ 'manifest.yaml': manifest })
+    const { code, stdout, stderr } = await judge('python', [
+      ...['-c', OPERATOR, join(JUDGES, 'podmonitors.yaml')],
+      `${folder}/manifest.yaml`,
+    ])
+    t.equal(code, 0, stderr)
+    return stdout
+  }
+  const ours = read(`${FOLDER}/podmonitor.yaml`)
+  t.equal(await f(ours), '')
+  t.match(await f(ours.replace('port: metrics', 'ports: metrics')), /'ports' was unexpected/)
+  t.match(await f(ours.replace('15s', 'often')), /'often' does not match/)
+  t.match(await f(ours.replace('OpenMetricsText1.0.0', 'OpenMetrics')), /'OpenMetrics' is not one of/)
+})
 
 t.test('the judge of schemas would find a mistake', { skip: absent }, async t => {
   const wrong = read(`${FOLDER}/deployment.yaml`).replace('httpGet:', 'httpget:')
