@@ -48,4 +48,4 @@ USER 65532:65532
 EXPOSE 19464 4318 4317
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 \
   CMD ["node", "/app/dist/main.js", "healthcheck"]
-ENTRYPOINT ["node", "--max-semi-space-size=1", "--v8-pool-size=1", "/app/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=1", "--v8-pool-size=1", "--heap-growing-percent=60", "/app/dist/main.js"]

@@ -2,14 +2,14 @@
 // `node ceiling.ts HTTP_PORT GRPC_PORT`; with `start` it is launched.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { freePort, launch, type Server } from '../server.ts'
+import { BUILT, freePort, launch, nodeFlags, type Server } from '../server.ts'
 
 export async function ceiling(): Promise<Server> {
   const ports = { http: await freePort(), grpc: await freePort(), metrics: 0 }
   return await launch({
     name: 'nothing decoded',
     command: process.execPath,
-    args: ['--max-semi-space-size=1', '--v8-pool-size=1', import.meta.filename, String(ports.http), String(ports.grpc)],
+    args: [...nodeFlags(BUILT), import.meta.filename, String(ports.http), String(ports.grpc)],
     ports,
     ready: `http://127.0.0.1:${ports.http}/`,
   })
