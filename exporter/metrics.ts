@@ -10,6 +10,7 @@ export {
   type HistogramFamily,
   histogram,
 } from './metrics/family.ts'
+export { hash, KEY_WORDS } from './metrics/hash.ts'
 export type { ImportedFamily, ImportedSeries, ImportedSource, ImportLimits, ImportRefusal } from './metrics/imported.ts'
 export { labelText } from './metrics/labels.ts'
 export { added, type Buckets, fitted, type NativeHistogram } from './metrics/native.ts'
@@ -24,4 +25,4 @@ export type {
 } from './metrics/sample.ts'
 export { collectorDuration, collectorSuccess, type Exposition, Scrape, type Source } from './metrics/scrape.ts'
 export { OVERFLOW, SeriesTable } from './metrics/table.ts'
-export { word } from './metrics/word.ts'
+export { lastWord, word } from './metrics/word.ts'

@@ -4,21 +4,18 @@
 //
 // It is a memory of what the table has answered, and no more: it can be cleared at any time.
 
-import { word } from '../../exporter/metrics.ts'
+import { hash, KEY_WORDS, lastWord, word } from '../../exporter/metrics.ts'
 
 const NONE = -1
-/** A longer key is not remembered: all values of a label set together, in words. */
-const LONGEST = 512
 /** Some label sets come in several spellings (the number 200, the text "200"), but not in many. */
 const SPELLINGS = 2
 const FEW = 1024
 
 export class Known {
-  // As for symbols: nobody outside can aim at a bucket.
-  readonly #seed = (Math.random() * 0x100000000) | 0
   /** The key at hand. */
-  readonly #key = new Int32Array(LONGEST)
+  readonly #key = new Int32Array(KEY_WORDS)
   #length = 0
+  /** Its hash, since it was looked for. */
   #hash = 0
   #fits = true
   /** The keys, one after another. */
@@ -33,7 +30,6 @@ export class Known {
   begin(first: number): void {
     this.#key[0] = first
     this.#length = 1
-    this.#hash = Math.imul(this.#seed ^ first, 0x85ebca6b)
     this.#fits = true
   }
 
@@ -41,43 +37,29 @@ export class Known {
   piece(type: number, bytes: Uint8Array, start: number, end: number): void {
     const key = this.#key
     let at = this.#length
-    if (at + 2 + ((end - start) >> 2) > LONGEST) {
+    // A label set whose values are longer, all together, is not remembered.
+    if (at + 2 + ((end - start) >> 2) > KEY_WORDS) {
       this.#fits = false
       return
     }
     // With its length before it, a piece cannot run into the next one.
-    let next = ((end - start) << 3) | type
-    key[at++] = next
-    let hash = Math.imul(this.#hash ^ next, 0x85ebca6b)
-    hash ^= hash >>> 15
+    key[at++] = ((end - start) << 3) | type
     let from = start
-    for (; from + 4 <= end; from += 4) {
-      next = word(bytes, from)
-      key[at++] = next
-      hash = Math.imul(hash ^ next, 0x85ebca6b)
-      hash ^= hash >>> 15
-    }
-    if (from < end) {
-      next = bytes[from]!
-      if (from + 1 < end) next |= bytes[from + 1]! << 8
-      if (from + 2 < end) next |= bytes[from + 2]! << 16
-      key[at++] = next
-      hash = Math.imul(hash ^ next, 0x85ebca6b)
-      hash ^= hash >>> 15
-    }
+    for (; from + 4 <= end; from += 4) key[at++] = word(bytes, from)
+    if (from < end) key[at++] = lastWord(bytes, from, end)
     this.#length = at
-    this.#hash = hash
   }
 
   /** The slot that the key was given, or -1. */
   find(): number {
-    const hash = this.#hash
     const length = this.#length
+    const wanted = hash(this.#key, length)
+    this.#hash = wanted
     const mask = this.#buckets.length - 1
-    for (let at = hash & mask; ; at = (at + 1) & mask) {
+    for (let at = wanted & mask; ; at = (at + 1) & mask) {
       const entry = this.#buckets[at]!
       if (entry < 0) return NONE
-      if (this.#hashes[entry] !== hash) continue
+      if (this.#hashes[entry] !== wanted) continue
       const start = this.#starts[entry]!
       if (this.#starts[entry + 1]! - start !== length) continue
       let i = 0

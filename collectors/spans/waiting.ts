@@ -2,7 +2,7 @@
 // the trace and the client's span id, which the server has as its parent. Everything lies in typed arrays of fixed size;
 // an entry that is taken away makes room at once.
 
-import { word } from '../../exporter/metrics.ts'
+import { hash, word } from '../../exporter/metrics.ts'
 
 const NONE = -1
 /** Words of an entry's ids: trace 4, the client's span id 2 (these are the key), its own span id 2. */
@@ -28,8 +28,6 @@ export class Waiting {
   /** Entries held. */
   size = 0
   readonly #limit: number
-  // A seed of this process's own makes it infeasible to send ids that collide.
-  readonly #seed = (Math.random() * 0x100000000) | 0
   readonly #words: Int32Array
   /** The key that was looked for last, and its bucket. */
   readonly #key = new Int32Array(KEY)
@@ -86,7 +84,7 @@ export class Waiting {
     key[3] = word(bytes, trace + 12)
     key[4] = word(bytes, client)
     key[5] = word(bytes, client + 4)
-    this.#bucket = this.#bucketOfKey()
+    this.#bucket = hash(key, KEY) & (this.#buckets.length - 1)
     const words = this.#words
     let entry = this.#buckets[this.#bucket]!
     for (; entry >= 0; entry = this.#next[entry]!) {
@@ -162,14 +160,5 @@ export class Waiting {
   /** Offset in `ids` of an entry's own span id. */
   span(entry: number): number {
     return (entry * IDS + KEY) * 4
-  }
-
-  #bucketOfKey(): number {
-    // Span ids are random; that half of the trace id which is not, in some SDKs, is left out.
-    const key = this.#key
-    let hash = Math.imul(this.#seed ^ key[5]!, 0x85ebca6b)
-    hash = Math.imul(hash ^ (hash >>> 15) ^ key[4]!, 0xc2b2ae35)
-    hash = Math.imul(hash ^ (hash >>> 15) ^ key[3]!, 0x85ebca6b)
-    return (hash ^ (hash >>> 16)) & (this.#buckets.length - 1)
   }
 }

@@ -1,17 +1,17 @@
 // Label values met in telemetry, each kept once, as a small number. A value is looked up by its bytes, so that no string is
 // made for one that is known. Values that nobody uses any more are let go, and their numbers given to others.
 
+import { hash } from './hash.ts'
 import { escapeLabel } from './page.ts'
 import { Texts } from './texts.ts'
-import { word } from './word.ts'
+import { lastWord, word } from './word.ts'
 
 /** Longer values are cut, so that one value costs a bounded number of bytes on every scrape. */
 export const VALUE_BYTES = 256
 
 export class Symbols {
-  // A seed of this process's own makes it infeasible to send names that collide. Nobody outside sees anything that is
-  // made from it, so it need not be cryptographic, which would load 3 MiB.
-  readonly #seed = (Math.random() * 0x100000000) | 0
+  /** The value at hand: its length in bytes, then its bytes. */
+  readonly #key = new Int32Array(1 + VALUE_BYTES / 4)
   #buckets = new Int32Array(256).fill(-1)
   #hashes = new Int32Array(128)
   readonly #texts = new Texts(128)
@@ -73,14 +73,13 @@ export class Symbols {
   }
 
   #hash(source: Uint8Array, start: number, end: number): number {
-    let hash = this.#seed ^ (end - start)
+    const key = this.#key
+    key[0] = end - start
+    let words = 1
     let at = start
-    for (; at + 4 <= end; at += 4) {
-      hash = Math.imul(hash ^ word(source, at), 0x85ebca6b)
-      hash ^= hash >>> 15
-    }
-    for (; at < end; at++) hash = Math.imul(hash ^ source[at]!, 0x01000193)
-    return hash ^ (hash >>> 15)
+    for (; at + 4 <= end; at += 4) key[words++] = word(source, at)
+    if (at < end) key[words++] = lastWord(source, at, end)
+    return hash(key, words)
   }
 
   #find(hash: number, source: Uint8Array, start: number, end: number): number {

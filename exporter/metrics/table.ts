@@ -8,6 +8,7 @@
 // next new label set, and values that nobody uses any more are let go. This happens only in `sweep`, and never while a
 // page is being rendered in slices, or it might show one label set twice.
 
+import { hash } from './hash.ts'
 import { unescaped } from './labels.ts'
 import type { Sink } from './page.ts'
 import { Symbols } from './symbols.ts'
@@ -43,6 +44,8 @@ export class SeriesTable {
   #size = 1
   #capacity = 64
   #keys: Uint32Array
+  /** The label set at hand. */
+  readonly #set: Int32Array
   /** The hash of the label set; of a free slot the next free one. */
   #hashes: Int32Array
   #buckets: Int32Array
@@ -65,6 +68,7 @@ export class SeriesTable {
     this.#limit = limit
     this.#expiry = expiry
     this.#keys = new Uint32Array(this.#capacity * labels.length)
+    this.#set = new Int32Array(labels.length)
     this.#hashes = new Int32Array(this.#capacity)
     this.#buckets = new Int32Array(this.#capacity * 2).fill(NONE)
     this.#seen = new Float64Array(this.#capacity).fill(NEVER)
@@ -200,10 +204,8 @@ export class SeriesTable {
   }
 
   #hash(symbols: Uint32Array): number {
-    // Symbols are small numbers of our own, handed out in order of arrival: nobody outside can aim at a bucket.
-    let hash = 0x9e3779b9 | 0
-    for (let i = 0; i < symbols.length; i++) hash = Math.imul(hash ^ symbols[i]!, 0x85ebca6b) ^ (hash >>> 13)
-    return hash ^ (hash >>> 16)
+    for (let i = 0; i < symbols.length; i++) this.#set[i] = symbols[i]!
+    return hash(this.#set, symbols.length)
   }
 
   #find(hash: number, symbols: Uint32Array): number {

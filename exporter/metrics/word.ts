@@ -12,3 +12,11 @@ export function word(bytes: Uint8Array, at: number): number {
     ? bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
     : bytes[at + 3]! | (bytes[at + 2]! << 8) | (bytes[at + 1]! << 16) | (bytes[at]! << 24)
 }
+
+/** The one to three bytes that are left at the end. */
+export function lastWord(bytes: Uint8Array, at: number, end: number): number {
+  let last = bytes[at]!
+  if (at + 1 < end) last |= bytes[at + 1]! << 8
+  if (at + 2 < end) last |= bytes[at + 2]! << 16
+  return last
+}
