@@ -20,7 +20,9 @@ import { Usage } from './usage.ts'
 const RATE = 5000
 const VISITS_PER_SECOND = 40
 const FULL_MINUTES = 20
-const LIVES = 3
+/** Early, so that the third life is long enough to tell a leak from a heap that is being filled for the first time. */
+const KILLED_AT = [0.15, 0.3] as const
+const LIVES = KILLED_AT.length + 1
 const HUNG_MS = 90_000
 const SEEN_MS = 15_000
 
@@ -151,7 +153,7 @@ class Soak {
           act: () => this.#restart(this.#applications[name]),
         })
       sidecar.push({ at: at(0.9), what: 'compare', act: () => this.#quiet(n), alone: true, optional: true })
-      if ([1, 2].some(life => n === Math.round((periods * life) / LIVES)))
+      if (KILLED_AT.some((share, i) => n === Math.max(i + 1, Math.round(periods * share))))
         sidecar.push({ at: at(1), what: 'kill', act: () => this.#rebirth(), alone: true })
     }
     await this.#timetable.run({ sidecar, applications })
