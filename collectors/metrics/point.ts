@@ -1,11 +1,12 @@
 // One data point, decoded into what a series can hold. The object is reused: it is valid until the next `read`.
 //
-//   common                        start time 2, time 3, and at numbers of each kind's own: attributes, exemplars, flags
+//   common                        start time 2, time 3, and at numbers of each kind's own: attributes, exemplars, flags;
+//                                 of all but numbers: count 4, sum 5
 //   NumberDataPoint               double 4 | int 6 (sfixed64)
-//   HistogramDataPoint            count 4, sum 5, bucket counts* 6 (fixed64), bounds* 7 (double)
-//   ExponentialHistogramDataPoint count 4, sum 5, scale 6 (sint32), zero count 7, positive 8, negative 9, zero threshold 14
+//   HistogramDataPoint            bucket counts* 6 (fixed64), bounds* 7 (double)
+//   ExponentialHistogramDataPoint scale 6 (sint32), zero count 7, positive 8, negative 9, zero threshold 14
 //   Buckets                       offset 1 (sint32), counts* 2 (uint64)
-//   SummaryDataPoint              count 4, sum 5, quantiles* 6 { quantile 1, value 2 }
+//   SummaryDataPoint              quantiles* 6 { quantile 1, value 2 }
 
 import { type Buckets, fitted, type ImportedValue } from '../../exporter/metrics.ts'
 import { FIXED64, field, LENGTH, Reader, VARINT } from '../otlp.ts'
@@ -51,6 +52,8 @@ export class Point {
   value: ImportedValue | undefined
   /** Why there is no value. */
   problem = ''
+  #count = 0
+  #sum: number | undefined
   readonly #reader = new Reader()
   readonly #inner = new Reader()
 
@@ -60,6 +63,8 @@ export class Point {
     this.attributes.length = this.exemplars.length = 0
     this.value = undefined
     this.problem = ''
+    this.#count = 0
+    this.#sum = undefined
     const reader = this.#reader.over(bytes, start, end)
     switch (kind) {
       case 'number':
@@ -86,18 +91,10 @@ export class Point {
   }
 
   #histogram(reader: Reader, bytes: Buffer): void {
-    let count = 0
-    let sum: number | undefined
     const counts: number[] = []
     const bounds: number[] = []
     while (reader.next())
       switch (reader.tag) {
-        case field(4, FIXED64):
-          count = reader.unsigned
-          break
-        case field(5, FIXED64):
-          sum = reader.double
-          break
         case field(6, LENGTH):
           for (let at = reader.start; at < reader.end && counts.length <= MOST_BOUNDS + 1; at += 8)
             counts.push(bytes.readUInt32LE(at + 4) * 0x100000000 + bytes.readUInt32LE(at))
@@ -115,7 +112,7 @@ export class Point {
         default:
           this.#common(reader, LAYOUTS.histogram)
       }
-    if (counts.length === 0 && bounds.length === 0) counts.push(count)
+    if (counts.length === 0 && bounds.length === 0) counts.push(this.#count)
     const total = counts.reduce((all, each) => all + each, 0)
     if (bounds.length > MOST_BOUNDS) this.problem = `has more than ${MOST_BOUNDS} bounds`
     else if (counts.length !== bounds.length + 1)
@@ -123,11 +120,10 @@ export class Point {
     else if (bounds.some((each, i) => !Number.isFinite(each) || each <= (bounds[i - 1] ?? Number.NEGATIVE_INFINITY)))
       this.problem = 'has bounds that are not finite or do not ascend'
     else if (total > LARGEST_COUNT) this.problem = 'has counts above 2^63'
-    else this.value = { bounds, counts, sum: Number.isNaN(sum) ? undefined : sum }
+    else this.value = { bounds, counts, sum: Number.isNaN(this.#sum) ? undefined : this.#sum }
   }
 
   #exponential(reader: Reader, bytes: Buffer): void {
-    let sum: number | undefined
     let scale = 0
     let zeroCount = 0
     let zeroThreshold = 0
@@ -135,9 +131,6 @@ export class Point {
     const negative = new Counts()
     while (reader.next())
       switch (reader.tag) {
-        case field(5, FIXED64):
-          sum = reader.double
-          break
         case field(6, VARINT):
           scale = reader.zigzag
           break
@@ -163,23 +156,15 @@ export class Point {
     else if (positive.total + negative.total + zeroCount > LARGEST_COUNT) this.problem = 'has counts above 2^63'
     else {
       const native = fitted({ scale, zeroThreshold, zeroCount, positive, negative })
-      if (native) this.value = { native, sum: Number.isNaN(sum) ? undefined : sum }
+      if (native) this.value = { native, sum: Number.isNaN(this.#sum) ? undefined : this.#sum }
       else this.problem = 'needs a scale below -4, which Prometheus does not have'
     }
   }
 
   #summary(reader: Reader, bytes: Buffer): void {
-    let count = 0
-    let sum = 0
     const quantiles: [number, number][] = []
     while (reader.next())
       switch (reader.tag) {
-        case field(4, FIXED64):
-          count = reader.unsigned
-          break
-        case field(5, FIXED64):
-          sum = reader.double
-          break
         case field(6, LENGTH): {
           if (quantiles.length > MOST_QUANTILES) break
           const inner = this.#inner.over(bytes, reader.start, reader.end)
@@ -197,9 +182,9 @@ export class Point {
     if (quantiles.length > MOST_QUANTILES) this.problem = `has more than ${MOST_QUANTILES} quantiles`
     else if (quantiles.some(([each], i) => !(each >= 0 && each <= 1) || each === quantiles[i - 1]?.[0]))
       this.problem = 'has quantiles that are not from 0 to 1, or one twice'
-    else if (Number.isNaN(sum)) this.problem = 'has a sum that is not a number'
-    else if (count > LARGEST_COUNT) this.problem = 'has counts above 2^63'
-    else this.value = { count, sum, quantiles }
+    else if (Number.isNaN(this.#sum)) this.problem = 'has a sum that is not a number'
+    else if (this.#count > LARGEST_COUNT) this.problem = 'has counts above 2^63'
+    else this.value = { count: this.#count, sum: this.#sum ?? 0, quantiles }
   }
 
   #common(reader: Reader, layout: Layout): void {
@@ -209,6 +194,12 @@ export class Point {
         break
       case field(3, FIXED64):
         this.time = reader.unsigned
+        break
+      case field(4, FIXED64):
+        this.#count = reader.unsigned
+        break
+      case field(5, FIXED64):
+        this.#sum = reader.double
         break
       case layout.attributes:
         // Too many are too long as well: the last offset tells.
