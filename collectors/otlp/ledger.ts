@@ -73,10 +73,16 @@ const HTTP_CODES: readonly HttpCode[] = [200, 400, 403, 404, 405, 408, 413, 415,
 const GRPC_CODES: readonly Code[] = [0, 1, 3, 4, 8, 12, 13, 14]
 const SIGNALS: readonly Signal[] = ['traces', 'metrics', 'logs']
 
+interface Answer {
+  readonly signal: Addressee
+  readonly transport: Transport
+  readonly code: string
+}
+
 export class Ledger {
   readonly #received = new Map<string, number>()
   readonly #refused = new Map<Signal, Map<string, number>>()
-  readonly #requests = new Map<string, number>()
+  readonly #requests = new Map<string, { readonly labels: Answer; count: number }>()
   reversed = 0
   untimed = 0
   readonly connections: Record<Transport, number> = { http: 0, grpc: 0 }
@@ -95,7 +101,7 @@ export class Ledger {
     for (const transport of transports)
       for (const signal of [...SIGNALS, 'none'] as const)
         for (const code of transport === 'http' ? HTTP_CODES : GRPC_CODES)
-          if (possible(signal, transport, code)) this.#requests.set(`${signal} ${transport} ${code}`, 0)
+          if (possible(signal, transport, code)) this.answered(signal, transport, code, 0)
 
     const readings = {
       received: metrics.reading(received),
@@ -117,10 +123,7 @@ export class Ledger {
         readings.received.set({ signal }, all)
         readings.accepted.set({ signal }, all - sum)
       }
-      for (const [key, count] of this.#requests) {
-        const [signal = '', transport = '', code = ''] = key.split(' ')
-        readings.requests.set({ signal, transport, code }, count)
-      }
+      for (const { labels, count } of this.#requests.values()) readings.requests.set(labels, count)
       readings.adjusted.set({ reason: 'ends_before_start' }, this.reversed)
       readings.adjusted.set({ reason: 'time_missing' }, this.untimed)
       for (const transport of transports) readings.connections.set({ transport }, this.connections[transport])
@@ -138,9 +141,11 @@ export class Ledger {
     reasons?.set(known, (reasons.get(known) ?? 0) + items)
   }
 
-  answered(signal: Addressee, transport: Transport, code: HttpCode | Code): void {
+  answered(signal: Addressee, transport: Transport, code: HttpCode | Code, times = 1): void {
     const key = `${signal} ${transport} ${code}`
-    this.#requests.set(key, (this.#requests.get(key) ?? 0) + 1)
+    const answers = this.#requests.get(key)
+    if (answers) answers.count += times
+    else this.#requests.set(key, { labels: { signal, transport, code: String(code) }, count: times })
   }
 
   publish(): void {
