@@ -14,6 +14,7 @@ import { fdSizeKnown, Tracked } from '../collectors/process/tracked.ts'
 import { Tree } from '../collectors/process/tree.ts'
 import { type ProcessOptions, process as processCollector } from '../collectors/process.ts'
 import { Metrics, Scrape } from '../exporter/metrics.ts'
+import { freePort } from './server.ts'
 
 const { createServer, request } = process.getBuiltinModule('node:http')
 
@@ -186,15 +187,6 @@ function get(port: number): Promise<string> {
     .once('error', reject)
     .end()
   return promise
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 function ticks(pid: number): number {

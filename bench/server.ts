@@ -1,6 +1,7 @@
 // A server under measurement: a process of its own, on free ports of the loopback, started as its users start it.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -124,14 +125,19 @@ export async function pillion(
   })
 }
 
+/** A port that nobody listens on, below those that the kernel gives to connections, which could take it before the server. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (typeof address !== 'object' || !address) throw new Error('a TCP server has an address')
-  server.close()
-  await once(server, 'close')
-  return address.port
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 20_000 + randomInt(12_000)
+    const server = createServer()
+    const free = await new Promise<boolean>(resolve => {
+      server.on('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!free) continue
+    await new Promise(resolve => server.close(resolve))
+    return port
+  }
+  throw new Error('cannot find a free port from 20 000 to 32 000')
 }
 
 export async function scrape(server: Server, accept = 'text/plain;version=0.0.4'): Promise<string> {
