@@ -58,7 +58,7 @@ const SAMPLE_MS = 500
 
 export const options = section('The sidecar itself.', {
   traces: url(
-    'Where spans of its own go: the base URL of an OTLP/HTTP receiver, to which it adds v1/traces. Each health probe is a span, which the application’s own span joins. Loads the OpenTelemetry SDK (16 MiB).',
+    'Where spans of its own go: the base URL of an OTLP/HTTP receiver, to which it adds v1/traces. Each health probe is a span, which the application’s own span joins. Loads the OpenTelemetry SDK (20 MiB).',
   ),
 })
 
