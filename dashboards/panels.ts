@@ -232,10 +232,16 @@ function described<B extends Describing>(panel: B, spec: Spec, format?: 'table')
 function look(column: Column): dashboard.DynamicConfigValue[] {
   const properties: dashboard.DynamicConfigValue[] = [{ id: 'unit', value: column.unit ?? 'short' }]
   if (column.steps) properties.push({ id: 'thresholds', value: thresholds(column.steps).build() })
-  if (column.words) properties.push({ id: 'mappings', value: [wording(column.words)] })
+  properties.push({ id: 'mappings', value: [...(column.words ? [wording(column.words)] : []), BLANK] })
   if (column.steps || column.words) properties.push({ id: 'custom.cellOptions', value: { type: 'color-text' } })
   if (column.decimals !== undefined) properties.push({ id: 'decimals', value: column.decimals })
   return properties
+}
+
+// A cell would otherwise say "NaN", or what a panel without any answer says: an edge without requests has no p95.
+const BLANK: dashboard.ValueMapping = {
+  type: dashboard.MappingType.SpecialValue,
+  options: { match: dashboard.SpecialValueMatch.NullAndNan, result: { text: '–', color: 'text' } },
 }
 
 function thresholds([first, ...rest]: Steps): dashboard.ThresholdsConfigBuilder {

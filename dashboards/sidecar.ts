@@ -200,8 +200,8 @@ export const sidecar: Board = {
           'Updates per second that went to an overflow series (pillion_series_overflow_total). Above 0: raise the limit or drop a dimension. And label sets that were removed since nothing came for them any more (pillion_series_expired_total).',
         unit: 'cps',
         queries: [
-          series(chosen.rate(seriesOverflow), '{{instance}} {{family}}'),
-          series(chosen.rate(seriesExpired), '{{instance}} {{family}} expired'),
+          series(sum(chosen.rate(seriesOverflow), ['family']), '{{family}}'),
+          series(sum(chosen.rate(seriesExpired), ['family']), '{{family}} expired'),
         ],
         empty: NO_SIDECAR,
       }),

@@ -178,11 +178,10 @@ function Table({ panel, height }: Props) {
                 const found = series.find(each => each.refId === refId(column))
                 const over = overridden(overrides, titles[column]!)
                 const value = display(defaults, over)(found ? last(found) : null)
-                const coloured = 'thresholds' in over || 'mappings' in over
-                const color = coloured && found ? value.color : theme.colors.text.primary
+                const color = 'custom.cellOptions' in over ? value.color : theme.colors.text.primary
                 return (
                   <td key={column} style={{ ...cell, color: color ?? 'inherit' }}>
-                    {found ? `${value.prefix ?? ''}${value.text}${value.suffix ?? ''}` : ''}
+                    {`${value.prefix ?? ''}${value.text}${value.suffix ?? ''}`}
                   </td>
                 )
               })}
