@@ -1,5 +1,6 @@
 // The pictures of the documents, by one command: node dashboards/pictures/make.ts
-// Runs the demo for some minutes, lets its shop hang for a while, and draws every dashboard with what Prometheus has then.
+// Runs the demo for some minutes, takes the sidecar's own page, lets the shop hang for a while, and draws every dashboard
+// with what Prometheus has then.
 //   --minutes N         how long the demo runs (4)
 //   --prometheus URL    no demo: draw what this Prometheus has
 // Needs chromium and prometheus (apt-get install chromium prometheus); installs its own packages at the first time.
@@ -47,22 +48,28 @@ else {
 }
 
 async function run(demo: ChildProcess): Promise<void> {
-  const prometheus = await address(demo)
+  const { sidecar, prometheus } = await addresses(demo)
   console.log(`the demo runs for ${minutes} minutes, its numbers are at ${prometheus}`)
   await sleep(minutes * 60_000 * 0.6)
+  await take(sidecar)
   await hang(demo)
   await sleep(minutes * 60_000 * 0.4)
   await draw(prometheus)
 }
 
-/** Where the demo's Prometheus listens. What it says later is read too, since it must not wait for a reader. */
-async function address(demo: ChildProcess): Promise<string> {
+interface Addresses {
+  readonly sidecar: string
+  readonly prometheus: string
+}
+
+/** Where they listen. What the demo says later is read too, since it must not wait for a reader. */
+async function addresses(demo: ChildProcess): Promise<Addresses> {
   let said = ''
-  const { promise, resolve } = Promise.withResolvers<string>()
+  const { promise, resolve } = Promise.withResolvers<Addresses>()
   demo.stdout!.setEncoding('utf8').on('data', (text: string) => {
     if (said.length < 1e6) said += text
-    const [, url] = /Prometheus +(http:\S+?)\/ /.exec(said) ?? []
-    if (url) resolve(url)
+    const [, sidecar, prometheus] = /the sidecar +(http:\S+).*Prometheus +(http:\S+?)\/ /s.exec(said) ?? []
+    if (sidecar && prometheus) resolve({ sidecar, prometheus })
   })
   return promise
 }
@@ -88,6 +95,21 @@ function file(pid: string, name: string): string {
   } catch {
     // It has ended meanwhile.
     return ''
+  }
+}
+
+/** The page as a person sees it first. */
+async function take(sidecar: string): Promise<void> {
+  const { chromium } = await import('playwright-core')
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
+  try {
+    const page = await browser.newPage({ viewport: { width: 1100, height: 800 } })
+    await page.goto(sidecar)
+    const path = join(OUT, 'page.png')
+    await page.screenshot({ path })
+    console.log(path)
+  } finally {
+    await browser.close()
   }
 }
 
