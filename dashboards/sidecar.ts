@@ -114,11 +114,11 @@ export const sidecar: Board = {
         id: 6,
         title: 'Memory',
         about:
-          'Memory in RAM of the largest sidecar (pillion_process_resident_memory_bytes). Above 192 MiB is more than it should need.',
+          'Memory in RAM of the largest sidecar (pillion_process_resident_memory_bytes). Above 160 MiB is more than it should need.',
         unit: 'bytes',
         queries: [series(max(chosen.value(ours.residentMemory)), 'Memory')],
         empty: NO_SIDECAR,
-        steps: ['green', [120 * 2 ** 20, 'yellow'], [192 * 2 ** 20, 'red']],
+        steps: ['green', [120 * 2 ** 20, 'yellow'], [160 * 2 ** 20, 'red']],
       }),
     ]),
     open(200, 'The ledger: received is accepted plus refused', [

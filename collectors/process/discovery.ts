@@ -46,7 +46,8 @@ export async function find(wanted: Wanted, sight: Sight): Promise<Found> {
   if (wanted.port !== undefined) return byPort(sight, wanted.port, undefined, 'port')
   if (sight.child !== undefined) return one(sight, sight.child, 'child', `the child ${sight.child}`)
   const url = wanted.url === undefined ? null : URL.parse(wanted.url)
-  if (!url) return missing('no application to watch: set app.url, app.port, app.pid, app.pid_file or app.match')
+  if (!url)
+    return missing('no application to watch: set app.url, app.port, app.pid, app.pid_file, app.match or app.cgroup')
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
   return byPort(sight, port, url.hostname.replace(/^\[|\]$/g, ''), 'url')
 }

@@ -128,11 +128,11 @@ export const sidecarAlerts: Group = {
     alert({
       name: 'SidecarMemoryHigh',
       severity: 'warning',
-      when: binary(all.value(ours.residentMemory), '>', `${192 * 2 ** 20}`),
+      when: binary(all.value(ours.residentMemory), '>', `${160 * 2 ** 20}`),
       for: '15m',
       summary: a => `the sidecar ${a.label('instance')} uses ${a.value('humanize1024')}B of memory`,
       description: () =>
-        'It has used more than 192 MiB for 15 minutes. Everything in it that grows is bounded, so a bound is set high, or this is a bug.',
+        'It has used more than 160 MiB for 15 minutes, and the manifests end it at 192. Everything in it that grows is bounded, so a bound is set high, or this is a bug.',
       board: 'pillion-sidecar',
       at: ['job', 'instance'],
     }),
