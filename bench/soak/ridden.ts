@@ -1,10 +1,8 @@
 // One application of the soak through all its restarts: alone, or as the child of `pillion run`.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Account } from './application.ts'
@@ -168,21 +166,6 @@ function alive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-/** A port to listen on again and again: not one of those that the kernel takes for connections, which start at 32 768. */
-export async function steadyPort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = 20_000 + randomInt(12_000)
-    const server = createServer()
-    const free = await new Promise<boolean>(resolve => {
-      server.on('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!free) continue
-    await new Promise(resolve => server.close(resolve))
-    return port
-  }
-  throw new Error('cannot find a free port from 20 000 to 32 000')
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

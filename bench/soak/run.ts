@@ -5,12 +5,12 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { nodeFlags } from '../server.ts'
+import { freePort, nodeFlags } from '../server.ts'
 import { differences, ledgerOf, type Sent, show, together, total } from './accounts.ts'
 import { Asked } from './ask.ts'
 import type { Question as VisitQuestion, Answer as Visits } from './customers.ts'
 import { Life } from './life.ts'
-import { Application, steadyPort } from './ridden.ts'
+import { Application } from './ridden.ts'
 import type { Account, Question as SendQuestion } from './sender.ts'
 import { Sidecar } from './sidecar.ts'
 import { NAMES, type Name, type Plan, type Soaked } from './soaked.ts'
@@ -95,7 +95,7 @@ class Soak {
   }
 
   async #start(): Promise<void> {
-    const port = { alone: await steadyPort(), beside: await steadyPort(), run: await steadyPort() }
+    const port = { alone: await freePort(), beside: await freePort(), run: await freePort() }
     // Takes spans and does nothing with them: what the application does is the same with and without a sidecar.
     const sink = process.getBuiltinModule('node:http').createServer((request, answer) => {
       request.resume().on('end', () => answer.end('{}'))
@@ -321,7 +321,7 @@ function twoProbes(application: string): string[] {
 }
 
 async function freeDoor(option: string): Promise<string[]> {
-  return [`--${option}`, `127.0.0.1:${await steadyPort()}`]
+  return [`--${option}`, `127.0.0.1:${await freePort()}`]
 }
 
 function module(name: string): string {

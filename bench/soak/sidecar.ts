@@ -3,9 +3,8 @@
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { launch, nodeFlags, type Server } from '../server.ts'
+import { freePort, launch, nodeFlags, type Server } from '../server.ts'
 import { total } from './accounts.ts'
-import { steadyPort } from './ridden.ts'
 
 const TEXT = 'text/plain;version=0.0.4'
 const OPENMETRICS = 'application/openmetrics-text;version=1.0.0'
@@ -31,7 +30,7 @@ export class Sidecar {
 
   /** `application` is its URL. */
   static async choose(main: string, folder: string, application: string): Promise<Sidecar> {
-    const ports = { web: await steadyPort(), http: await steadyPort(), grpc: await steadyPort() }
+    const ports = { web: await freePort(), http: await freePort(), grpc: await freePort() }
     return new Sidecar(main, folder, application, ports)
   }
 
