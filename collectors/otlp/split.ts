@@ -1,0 +1,169 @@
+// A large request in parts that can be taken one after another: each is a request of its own, with the resource, the scope
+// and the metric that its items stand below. The bytes must have passed the check.
+//
+//   resource scope item* , …   →   resource scope item … item | resource scope item … item | …
+//
+// A message that fits into a part is copied as it is. Around those that do not, what the schema does not know is left out,
+// and so is what holds no item. What cannot be divided (one item, data of a metric in pieces) is a part alone, however
+// large: what it costs to take is the number of its fields, and that is bounded.
+
+import { isItem } from './check.ts'
+import { type Field, MESSAGES, type Message } from './schema.ts'
+import { field, LENGTH, Reader, skip } from './wire.ts'
+
+/** A part of this size is taken within some milliseconds, whatever it holds: 600 new resources of metrics take 20. */
+const PART = 32 * 1024
+/**
+ * Fields of what cannot be divided, those inside of each other included: they are taken within 30 ms. SDKs make some hundred
+ * for an item.
+ */
+export const MOST_FIELDS = 500_000
+
+/** In parts of about `size` bytes. Undefined if something that cannot be divided has more than MOST_FIELDS. */
+export function split(bytes: Buffer, type: Message, size = PART): readonly Uint8Array<ArrayBuffer>[] | undefined {
+  const splitter = new Splitter(bytes, size)
+  splitter.message(type, 0, bytes.length, [])
+  return splitter.crowded ? undefined : splitter.parts
+}
+
+/** What a message stands in: its tag there, and what stands beside it. */
+interface Around {
+  readonly tag: number
+  readonly head: Run
+}
+
+class Splitter {
+  readonly parts: Uint8Array<ArrayBuffer>[] = []
+  crowded = false
+  readonly #bytes: Buffer
+  readonly #size: number
+
+  constructor(bytes: Buffer, size: number) {
+    this.#bytes = bytes
+    this.#size = size
+  }
+
+  message(type: Message, start: number, end: number, around: readonly Around[]): void {
+    const inner = new Map(type.fields.filter(leads).map(each => [field(each.number, LENGTH), each]))
+    const head = new Run()
+    let pieces = 0
+    this.#each(start, end, (tag, from, to) => {
+      const leading = inner.get(tag)
+      if (leading && !leading.repeated) pieces++
+      else if (!leading && type.fields.some(each => each.number === tag >>> 3)) head.add(from, to)
+    })
+    if (pieces > 1) {
+      // Data of a metric in pieces, or of several kinds, of which the last one holds: only together they say what they mean.
+      const whole = new Run()
+      whole.add(start, end)
+      this.#emit(type, new Run(), whole, around)
+      return
+    }
+    // Heads are repeated in each part: where they are large, so are the parts.
+    const room = around.reduce((most, each) => most + each.head.length, Math.max(this.#size, head.length))
+    const run = new Run()
+    this.#each(start, end, (tag, from, to, value) => {
+      const below = inner.get(tag)?.message
+      if (!below || this.crowded) return
+      if (run.length + to - from > room) this.#emit(type, head, run, around)
+      if (to - from <= room || isItem(below)) run.add(from, to)
+      else this.message(below, value, to, [...around, { tag, head }])
+    })
+    this.#emit(type, head, run, around)
+  }
+
+  /** Calls for each field that is not a group: its tag, where it begins and ends, and where its value does if it has a length. */
+  #each(start: number, end: number, found: (tag: number, from: number, to: number, value: number) => void): void {
+    const bytes = this.#bytes
+    const reader = new Reader()
+    for (let pos = start; pos < end; ) {
+      // The reader passes over groups, so it is given one field at a time.
+      let after = pos
+      while (bytes[after++]! >= 128);
+      const stop = skip(bytes, after, bytes[pos]!)
+      if (reader.over(bytes, pos, stop).next()) found(reader.tag, pos, stop, reader.start)
+      pos = stop
+    }
+  }
+
+  /** Makes a part of a run of fields of one message, which is then empty. */
+  #emit(type: Message, head: Run, run: Run, around: readonly Around[]): void {
+    if (run.length === 0) return
+    const fields = [head, run].flatMap(each => each.ranges)
+    if (head.length + run.length > 2 * MOST_FIELDS) {
+      const count = fields.reduce((sum, [from, to]) => sum + countFields(this.#bytes, type, from, to), 0)
+      if (count > MOST_FIELDS) this.crowded = true
+    }
+    let length = head.length + run.length
+    const pieces = fields.map(([from, to]) => this.#bytes.subarray(from, to))
+    for (const each of around.toReversed()) {
+      const open = Buffer.from([...varint(each.tag), ...varint(length)])
+      pieces.unshift(...each.head.ranges.map(([from, to]) => this.#bytes.subarray(from, to)), open)
+      length += each.head.length + open.length
+    }
+    // Not a Buffer of the pool: it is given to another thread.
+    const part = new Uint8Array(length)
+    let at = 0
+    for (const piece of pieces) {
+      part.set(piece, at)
+      at += piece.length
+    }
+    this.parts.push(part)
+    run.clear()
+  }
+}
+
+/** Fields as ranges of bytes; those that follow each other are one. */
+class Run {
+  ranges: [from: number, to: number][] = []
+  length = 0
+
+  add(from: number, to: number): void {
+    const last = this.ranges.at(-1)
+    if (last?.[1] === from) last[1] = to
+    else this.ranges.push([from, to])
+    this.length += to - from
+  }
+
+  clear(): void {
+    this.ranges = []
+    this.length = 0
+  }
+}
+
+/** Messages that hold items, and items. */
+const LEADING = new Set(MESSAGES.filter(isItem))
+for (let before = 0; before < LEADING.size; ) {
+  before = LEADING.size
+  for (const each of MESSAGES) if (each.fields.some(leads)) LEADING.add(each)
+}
+
+function leads({ message }: Field): boolean {
+  return message !== undefined && LEADING.has(message)
+}
+
+/** Fields of a message between two offsets, and of the messages in it. A group counts as if it had as many as it can. */
+function countFields(bytes: Buffer, type: Message, start: number, end: number): number {
+  let count = 0
+  for (let pos = start; pos < end && count <= MOST_FIELDS; ) {
+    let after = pos
+    while (bytes[after++]! >= 128);
+    const stop = skip(bytes, after, bytes[pos]!)
+    count += (bytes[pos]! & 7) === 3 ? (stop - pos) >> 1 : 1
+    if ((bytes[pos]! & 7) === LENGTH) {
+      const reader = new Reader().over(bytes, pos, stop)
+      reader.next()
+      const below = type.fields.find(each => each.number === reader.tag >>> 3)?.message
+      if (below) count += countFields(bytes, below, reader.start, reader.end)
+    }
+    pos = stop
+  }
+  return count
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 128; rest >>>= 7) bytes.push((rest & 127) | 128)
+  return [...bytes, rest]
+}
