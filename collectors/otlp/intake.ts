@@ -29,10 +29,10 @@ export interface Limits {
 
 /**
  * Larger bodies go to the thread. What is smaller is taken within 50 ms, whatever it holds (bench row longest). Batches of
- * SDKs are far below: 512 spans are 170 kB. Spans cost least, and come in the largest batches.
+ * SDKs are below: 512 spans are 170 kB. Spans cost least, and come in the largest batches.
  */
 export const LARGE: Readonly<Record<Encoding, Readonly<Record<Signal, number>>>> = {
-  protobuf: { traces: 1024 * 1024, metrics: 256 * 1024, logs: 256 * 1024 },
+  protobuf: { traces: 512 * 1024, metrics: 128 * 1024, logs: 256 * 1024 },
   json: { traces: 256 * 1024, metrics: 256 * 1024, logs: 256 * 1024 },
 }
 
