@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { isMainThread, type MessagePort, parentPort, Worker } from 'node:worker_threads'
 import { embedded } from '../../own/files.ts'
 import type { Clock } from '../collector.ts'
-import { owned } from './body.ts'
+import { discard, owned } from './body.ts'
 import { Check } from './check.ts'
 import { transcode } from './json.ts'
-import { REQUESTS } from './schema.ts'
+import { type Message, REQUESTS } from './schema.ts'
 import { split } from './split.ts'
 import type { Encoding, Signal } from './status.ts'
 
@@ -118,22 +118,26 @@ if (!isMainThread && parentPort) answer(parentPort)
 function answer(port: MessagePort): void {
   port.on('message', (job: Job) => {
     const found = read(job)
+    discard(job.body)
     port.postMessage(found, found.kind === 'parts' ? found.parts.map(each => each.bytes.buffer) : [])
   })
 }
 
 function read({ signal, encoding, body, limits }: Job): Found {
-  const type = REQUESTS[signal]
-  let bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
-  if (encoding === 'json') {
-    const made = transcode(bytes, type, limits.max_request)
-    if (!made.ok) return { kind: 'refused', reason: made.reason, text: `cannot decode the JSON: ${made.why}` }
-    bytes = made.bytes
-  }
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
+  if (encoding === 'protobuf') return divide(bytes, REQUESTS[signal], limits.max_items)
+  const made = transcode(bytes, REQUESTS[signal], limits.max_request)
+  if (!made.ok) return { kind: 'refused', reason: made.reason, text: `cannot decode the JSON: ${made.why}` }
+  const found = divide(made.bytes, REQUESTS[signal], limits.max_items)
+  discard(made.bytes)
+  return found
+}
+
+function divide(bytes: Buffer, type: Message, most: number): Found {
   const check = new Check()
   if (!check.run(bytes, type)) return { kind: 'refused', reason: 'undecodable', text: check.failure }
   const { items } = check
-  if (items > limits.max_items) return { kind: 'too_many', items }
+  if (items > most) return { kind: 'too_many', items }
   const parts = split(bytes, type)
   if (!parts) return { kind: 'crowded', items }
   return {
