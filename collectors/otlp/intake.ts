@@ -9,11 +9,11 @@ import type { Consumers, Refusal, RequestConsumer } from '../otlp.ts'
 import { discard } from './body.ts'
 import { Check } from './check.ts'
 import { transcode } from './json.ts'
-import type { Large, Part } from './large.ts'
+import type { Large } from './large.ts'
 import type { Ledger } from './ledger.ts'
 import { withoutBadSpans } from './reject.ts'
 import { REQUESTS } from './schema.ts'
-import { MOST_FIELDS } from './split.ts'
+import { MOST_FIELDS, type Part } from './split.ts'
 import type { Encoding, Signal } from './status.ts'
 import { SpanVisitor } from './visit.ts'
 
@@ -141,8 +141,9 @@ export class Intake implements AsyncDisposable {
         const before = all.get(each.reason)
         all.set(each.reason, before ? { ...before, items: before.items + each.items } : each)
       }
-      discard(body)
     }
+    const [first] = parts
+    if (first) discard(first.bytes)
     return fault ? FAULT : taken([...all.values()], '')
   }
 

@@ -9,7 +9,7 @@ import { discard, owned } from './body.ts'
 import { Check } from './check.ts'
 import { transcode } from './json.ts'
 import { type Message, REQUESTS } from './schema.ts'
-import { split } from './split.ts'
+import { type Part, split } from './split.ts'
 import type { Encoding, Signal } from './status.ts'
 
 /** What was found, in a whole request that was read. */
@@ -18,12 +18,6 @@ export type Found =
   /** More items than are allowed; something in it with more fields than are allowed. */
   | { readonly kind: 'too_many' | 'crowded'; readonly items: number }
   | { readonly kind: 'parts'; readonly parts: readonly Part[] }
-
-/** A request of its own, whose bytes have passed the check. */
-export interface Part {
-  readonly bytes: Uint8Array<ArrayBuffer>
-  readonly items: number
-}
 
 interface Job {
   readonly signal: Signal
@@ -119,7 +113,7 @@ function answer(port: MessagePort): void {
   port.on('message', (job: Job) => {
     const found = read(job)
     discard(job.body)
-    port.postMessage(found, found.kind === 'parts' ? found.parts.map(each => each.bytes.buffer) : [])
+    port.postMessage(found, found.kind === 'parts' ? memory(found.parts) : [])
   })
 }
 
@@ -133,18 +127,15 @@ function read({ signal, encoding, body, limits }: Job): Found {
   return found
 }
 
+function memory(parts: readonly Part[]): ArrayBuffer[] {
+  return parts.slice(0, 1).map(each => each.bytes.buffer)
+}
+
 function divide(bytes: Buffer, type: Message, most: number): Found {
   const check = new Check()
   if (!check.run(bytes, type)) return { kind: 'refused', reason: 'undecodable', text: check.failure }
   const { items } = check
   if (items > most) return { kind: 'too_many', items }
   const parts = split(bytes, type)
-  if (!parts) return { kind: 'crowded', items }
-  return {
-    kind: 'parts',
-    parts: parts.map(bytes => {
-      check.run(bytes, type)
-      return { bytes, items: check.items }
-    }),
-  }
+  return parts ? { kind: 'parts', parts } : { kind: 'crowded', items }
 }
