@@ -6,7 +6,7 @@
 
 import type { Clock, Log } from '../collector.ts'
 import type { Consumers, Refusal, RequestConsumer } from '../otlp.ts'
-import { discard } from './body.ts'
+import { discard, owned } from './body.ts'
 import { Check } from './check.ts'
 import { transcode } from './json.ts'
 import type { Large } from './large.ts'
@@ -68,8 +68,10 @@ export class Intake implements AsyncDisposable {
     awaited: () => boolean,
   ): Decision | Promise<Decision | undefined> {
     if (body.length > LARGE[encoding][signal]) {
-      // One at a time: a hundred of them take no more memory than their bodies and what one is made into.
-      const decision = this.#before.then(() => this.#takeLarge(signal, encoding, body, awaited))
+      // One at a time: a hundred of them take no more memory than their bodies and what one is made into. By then the place
+      // where this one was joined may hold another.
+      const own = owned(body)
+      const decision = this.#before.then(() => this.#takeLarge(signal, encoding, own, awaited))
       this.#before = decision
       return decision
     }
@@ -101,7 +103,7 @@ export class Intake implements AsyncDisposable {
   async #takeLarge(
     signal: Signal,
     encoding: Encoding,
-    body: Buffer,
+    body: Buffer<ArrayBuffer>,
     awaited: () => boolean,
   ): Promise<Decision | undefined> {
     if (!awaited()) return undefined
@@ -131,7 +133,7 @@ export class Intake implements AsyncDisposable {
     for (const { bytes, items } of parts) {
       const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
       if (!fault) await turnOfTheLoop()
-      if (!fault && signal === 'traces' && this.#spans?.walk.run(body, items) === false)
+      if (!fault && signal === 'traces' && this.#spans?.walk.run(body, this.#limits.max_items) === false)
         throw new Error('cannot walk a part of a request that passed the check')
       const refusals: readonly Refusal[] | undefined = fault
         ? this.#lose(signal, items)

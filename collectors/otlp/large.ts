@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { isMainThread, type MessagePort, parentPort, Worker } from 'node:worker_threads'
 import { embedded } from '../../own/files.ts'
 import type { Clock } from '../collector.ts'
-import { discard, owned } from './body.ts'
+import { discard } from './body.ts'
 import { Check } from './check.ts'
 import { transcode } from './json.ts'
 import { type Message, REQUESTS } from './schema.ts'
@@ -44,7 +44,7 @@ export class Large implements AsyncDisposable {
   }
 
   /** One at a time. The body's memory is given away. Rejects when the thread fails; the next request starts another. */
-  async read(signal: Signal, encoding: Encoding, body: Buffer, limits: Job['limits']): Promise<Found> {
+  async read(signal: Signal, encoding: Encoding, body: Buffer<ArrayBuffer>, limits: Job['limits']): Promise<Found> {
     if (this.#ended) throw new Error('cannot read a request: the door is closed')
     this.#idle.abort()
     this.#worker ??= start()
@@ -55,9 +55,9 @@ export class Large implements AsyncDisposable {
         throw new Error('cannot read a request: the thread for it has ended')
       })
       const answer = once(worker, 'message', { signal: done.signal })
-      const own = owned(body)
-      const job: Job = { signal, encoding, body: own, limits: { ...limits } }
-      worker.postMessage(job, [own.buffer])
+      const { max_request, max_items } = limits
+      const job: Job = { signal, encoding, body, limits: { max_request, max_items } }
+      worker.postMessage(job, [body.buffer])
       const [found] = await Promise.race([answer, ended])
       this.#endLater()
       return found

@@ -18,6 +18,8 @@ const PART = 32 * 1024
  * for an item.
  */
 export const MOST_FIELDS = 500_000
+/** Places at which what is left out stands between what is copied. Serializers write fields in order, so there is hardly one. */
+const MOST_GAPS = 100_000
 
 /** A request of its own, which has passed the check. The parts of one request share their memory. */
 export interface Part {
@@ -25,7 +27,10 @@ export interface Part {
   readonly items: number
 }
 
-/** In parts of about `size` bytes. Undefined if something that cannot be divided has more than MOST_FIELDS. */
+/**
+ * In parts of about `size` bytes. Undefined if something that cannot be divided has more than MOST_FIELDS, or if all is in
+ * shreds.
+ */
 export function split(bytes: Buffer, type: Message, size = PART): readonly Part[] | undefined {
   const splitter = new Splitter(bytes, size)
   splitter.message(type, 0, bytes.length, [])
@@ -35,7 +40,7 @@ export function split(bytes: Buffer, type: Message, size = PART): readonly Part[
 /** What a message stands in: its tag there, and what stands beside it. */
 interface Around {
   readonly tag: number
-  readonly head: Run
+  readonly head: Buffer
 }
 
 class Splitter {
@@ -43,6 +48,7 @@ class Splitter {
   readonly #parts: { readonly pieces: readonly Buffer[]; readonly items: number }[] = []
   readonly #bytes: Buffer
   readonly #size: number
+  #gaps = 0
 
   constructor(bytes: Buffer, size: number) {
     this.#bytes = bytes
@@ -68,20 +74,22 @@ class Splitter {
 
   message(type: Message, start: number, end: number, around: readonly Around[]): void {
     const inner = new Map(type.fields.filter(leads).map(each => [field(each.number, LENGTH), each]))
-    const head = new Run()
+    const beside = new Run()
     let pieces = 0
     this.#each(start, end, (tag, from, to) => {
       const leading = inner.get(tag)
       if (leading && !leading.repeated) pieces++
-      else if (!leading && type.fields.some(each => each.number === tag >>> 3)) head.add(from, to)
+      else if (!leading && type.fields.some(each => each.number === tag >>> 3)) this.#add(beside, from, to)
     })
+    if (this.crowded) return
     if (pieces > 1) {
       // Data of a metric in pieces, or of several kinds, of which the last one holds: only together they say what they mean.
       const whole = new Run()
       whole.add(start, end)
-      this.#emit(type, new Run(), whole, around)
+      this.#emit(type, NOTHING, whole, around)
       return
     }
+    const head = Buffer.concat(this.#pieces(beside))
     // Heads are repeated in each part: where they are large, so are the parts.
     const room = around.reduce((most, each) => most + each.head.length, Math.max(this.#size, head.length))
     const run = new Run()
@@ -89,7 +97,7 @@ class Splitter {
       const below = inner.get(tag)?.message
       if (!below || this.crowded) return
       if (run.length + to - from > room) this.#emit(type, head, run, around)
-      if (to - from <= room || isItem(below)) run.add(from, to)
+      if (to - from <= room || isItem(below)) this.#add(run, from, to)
       else this.message(below, value, to, [...around, { tag, head }])
     })
     this.#emit(type, head, run, around)
@@ -109,22 +117,30 @@ class Splitter {
     }
   }
 
+  #add(run: Run, from: number, to: number): void {
+    if (run.add(from, to) && ++this.#gaps > MOST_GAPS) this.crowded = true
+  }
+
+  #pieces({ ranges }: Run): Buffer[] {
+    return ranges.map(([from, to]) => this.#bytes.subarray(from, to))
+  }
+
   /** Makes a part of a run of fields of one message, which is then empty. */
-  #emit(type: Message, head: Run, run: Run, around: readonly Around[]): void {
+  #emit(type: Message, head: Buffer, run: Run, around: readonly Around[]): void {
     if (run.length === 0) return
-    const fields = [head, run].flatMap(each => each.ranges)
-    if (head.length + run.length > 2 * MOST_FIELDS) {
-      const count = fields.reduce((sum, [from, to]) => sum + countFields(this.#bytes, type, from, to), 0)
+    const fields = [head, ...this.#pieces(run)]
+    let length = head.length + run.length
+    if (length > 2 * MOST_FIELDS) {
+      const count = fields.reduce((sum, each) => sum + countFields(each, type, 0, each.length), 0)
       if (count > MOST_FIELDS) this.crowded = true
     }
-    let length = head.length + run.length
-    const pieces = fields.map(([from, to]) => this.#bytes.subarray(from, to))
+    const before: Buffer[] = []
     for (const each of around.toReversed()) {
       const open = Buffer.from([...varint(each.tag), ...varint(length)])
-      pieces.unshift(...each.head.ranges.map(([from, to]) => this.#bytes.subarray(from, to)), open)
+      before.push(open, each.head)
       length += each.head.length + open.length
     }
-    this.#parts.push({ pieces, items: countItems(this.#bytes, type, run) })
+    this.#parts.push({ pieces: [...before.reverse(), ...fields], items: countItems(this.#bytes, type, run) })
     run.clear()
   }
 }
@@ -134,11 +150,13 @@ class Run {
   ranges: [from: number, to: number][] = []
   length = 0
 
-  add(from: number, to: number): void {
-    const last = this.ranges.at(-1)
-    if (last?.[1] === from) last[1] = to
-    else this.ranges.push([from, to])
+  /** True if it does not follow what was added before. */
+  add(from: number, to: number): boolean {
     this.length += to - from
+    const last = this.ranges.at(-1)
+    if (last?.[1] !== from) return this.ranges.push([from, to]) > 1
+    last[1] = to
+    return false
   }
 
   clear(): void {
@@ -146,6 +164,8 @@ class Run {
     this.length = 0
   }
 }
+
+const NOTHING = Buffer.alloc(0)
 
 /** Messages that hold items, and items. */
 const LEADING = new Set(MESSAGES.filter(isItem))

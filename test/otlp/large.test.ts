@@ -5,7 +5,7 @@ import t from 'tap'
 import type { ExportRequest, MetricsConsumer } from '../../collectors/otlp.ts'
 import { doors, eventually, Wire } from './doors.ts'
 import { Recorder } from './recorder.ts'
-import { attribute, hex, ld, SID, span, traces } from './requests.ts'
+import { attribute, hex, ld, many, SID, span, traces } from './requests.ts'
 
 t.setTimeout(120_000)
 
@@ -117,6 +117,20 @@ t.test('two large requests at the same time are taken one after the other', asyn
     [],
   )
   one.close()
+})
+
+t.test('those that are joined where others are joined after them keep their own bytes', async t => {
+  const spans = new Recorder()
+  const { port } = await doors(t, { spans: [spans] })
+  const services = Array.from({ length: 8 }, (_, n) => `service-${n}`)
+  // 530 kB to 960 kB: with others of a size that is taken at once among them.
+  const bodies = services.map((service, n) => many(service, n % 4 === 3 ? 2000 : 10_000 + 1000 * n))
+  const wires = bodies.map(body => post(port, body))
+  for (const wire of wires) await wire.until(() => wire.text.includes('200 OK'), 'an answer')
+  const counts = services.map(service => spans.spans.filter(each => each.name === service).length)
+  t.same(counts, [10_000, 11_000, 12_000, 2000, 14_000, 15_000, 16_000, 2000])
+  t.equal(spans.spans.filter(each => each.name !== each.resource['service.name']).length, 0)
+  for (const wire of wires) wire.close()
 })
 
 t.test('the ledger never says more than was shown, and in the end all', async t => {

@@ -84,6 +84,15 @@ t.test('the pieces of a resource stand in each part, merged as protobuf merges t
   t.same(spansOf(...parts.map(bytesOf)), spansOf(whole))
 })
 
+t.test('a request in shreds is refused before it takes memory', async t => {
+  const shreds = (field: string) => Buffer.alloc(2_000_000, hex(`7801 ${field}`))
+  t.equal(split(ld(1, shreds('0a021001'), ld(2, ld(2, span('a')))), REQUESTS.traces), undefined)
+  t.equal(split(ld(1, shreds('1200'), ld(2, ld(2, span('a')))), REQUESTS.traces), undefined)
+  t.equal(split(ld(1, ld(2, ld(2, span('a')), shreds('0a021001'))), REQUESTS.traces), undefined)
+  const unknown = ld(1, shreds(''), ld(2, ld(2, span('a'))))
+  t.equal(split(unknown, REQUESTS.traces)?.length, 1, 'unknown fields alone are left out')
+})
+
 t.test('data of a metric in pieces stay together, since only all of them say what it is', async t => {
   const points = Array.from({ length: 50 }, () => ld(1, hex('21 0000000000000000')))
   const metric = (...data: readonly Buffer[]) => ld(1, ld(2, ld(2, ld(1, 'a'), ...data)))
