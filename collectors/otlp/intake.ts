@@ -122,6 +122,8 @@ export class Intake implements AsyncDisposable {
           return await this.#takeParts(signal, encoding, found.parts)
       }
     } catch (error) {
+      // The door has been closed, and with it the thread.
+      if (!awaited()) return undefined
       this.#log.error('cannot read a large OTLP request', { signal, error })
       return FAULT
     }

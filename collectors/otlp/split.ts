@@ -7,7 +7,7 @@
 // and so is what holds no item. What cannot be divided (one item, data of a metric in pieces) is a part alone, however
 // large: what it costs to take is the number of its fields, and that is bounded.
 
-import { isItem } from './check.ts'
+import { Check, isItem } from './check.ts'
 import { type Field, MESSAGES, type Message } from './schema.ts'
 import { field, LENGTH, Reader, skip } from './wire.ts'
 
@@ -48,6 +48,7 @@ class Splitter {
   readonly #parts: { readonly pieces: readonly Buffer[]; readonly items: number }[] = []
   readonly #bytes: Buffer
   readonly #size: number
+  readonly #check = new Check()
   #gaps = 0
 
   constructor(bytes: Buffer, size: number) {
@@ -73,7 +74,7 @@ class Splitter {
   }
 
   message(type: Message, start: number, end: number, around: readonly Around[]): void {
-    const inner = new Map(type.fields.filter(leads).map(each => [field(each.number, LENGTH), each]))
+    const inner = INNER[type.index]!
     const beside = new Run()
     let pieces = 0
     this.#each(start, end, (tag, from, to) => {
@@ -140,8 +141,17 @@ class Splitter {
       before.push(open, each.head)
       length += each.head.length + open.length
     }
-    this.#parts.push({ pieces: [...before.reverse(), ...fields], items: countItems(this.#bytes, type, run) })
+    this.#parts.push({ pieces: [...before.reverse(), ...fields], items: this.#items(type, run) })
     run.clear()
+  }
+
+  #items(type: Message, { ranges }: Run): number {
+    // The check counts items. It can fail no more.
+    const check = this.#check
+    check.items = 0
+    check.over(this.#bytes)
+    for (const [from, to] of ranges) check.message(type.index, from, to, 0)
+    return check.items
   }
 }
 
@@ -178,23 +188,10 @@ function leads({ message }: Field): boolean {
   return message !== undefined && LEADING.has(message)
 }
 
-/** Items in fields of a message. */
-function countItems(bytes: Buffer, type: Message, { ranges }: Run): number {
-  const leading = new Map(type.fields.filter(leads).map(each => [field(each.number, LENGTH), each.message]))
-  let items = 0
-  for (const [from, to] of ranges)
-    for (const reader = new Reader().over(bytes, from, to); reader.next(); ) {
-      const below = leading.get(reader.tag)
-      if (!below) continue
-      if (isItem(below)) items++
-      else {
-        const inside = new Run()
-        inside.add(reader.start, reader.end)
-        items += countItems(bytes, below, inside)
-      }
-    }
-  return items
-}
+/** Of each message the fields that lead to items, by their tag. */
+const INNER = MESSAGES.map(
+  ({ fields }) => new Map(fields.filter(leads).map(each => [field(each.number, LENGTH), each] as const)),
+)
 
 /** Fields of a message between two offsets, and of the messages in it. A group counts as if it had as many as it can. */
 function countFields(bytes: Buffer, type: Message, start: number, end: number): number {
