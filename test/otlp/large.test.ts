@@ -164,7 +164,7 @@ t.test('of a large request that is bad in its last byte nothing is taken', async
   const got = await fetch('/v1/traces', { body })
   t.equal(got.status, 400)
   t.match(got.body.toString('latin1'), `a field without its length at byte ${body.length - 1}, in resource_spans`)
-  const json = `{"resourceSpans":[{"scopeSpans":[{"spans":[${'{},'.repeat(100_000)}{}]}]}]]`
+  const json = `{"resourceSpans":[{"scopeSpans":[{"spans":[${'{},'.repeat(200_000)}{}]}]}]]`
   const other = await fetch('/v1/traces', { type: 'application/json', body: json })
   t.equal(other.status, 400)
   t.match(other.body.toString(), `at byte ${json.length - 1}`)
