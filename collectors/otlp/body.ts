@@ -73,6 +73,14 @@ export class Share {
     return true
   }
 
+  /** Gives back what is beyond so many bytes. */
+  shrink(bytes: number): void {
+    const less = this.#bytes - bytes
+    if (this.#released || less <= 0) return
+    this.#budget.release(less)
+    this.#bytes = bytes
+  }
+
   turn(bytes: number, start: (over: () => void) => void): void {
     this.#budget.turn(bytes, start)
   }
@@ -197,7 +205,11 @@ export function inflate(
     }
     if (codeOf(error) !== TOO_LARGE) done({ kind: 'broken', why: reasonOf(error) })
     else if (last) done({ kind: 'too_large', why: `${limit} bytes after decompression` })
-    else inTurn(limit, { maxOutputLength: limit }, true)
+    else {
+      // While it waits for its second turn it has its compressed bytes only.
+      share.shrink(body.length)
+      inTurn(limit, { maxOutputLength: limit }, true)
+    }
     return false
   }
   const inTurn = (bytes: number, options: ZlibOptions, last: boolean) =>
