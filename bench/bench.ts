@@ -21,6 +21,7 @@ import { decode, loop, probes, proc, rest, start } from './rows/alone.ts'
 import { exposition, waiting } from './rows/exposition.ts'
 import { flat } from './rows/flat.ts'
 import { dimensions, growth, grpc, http } from './rows/intake.ts'
+import { longest } from './rows/longest.ts'
 import { memory } from './rows/memory.ts'
 import { own } from './rows/own.ts'
 import { type Row, Run } from './run.ts'
@@ -39,6 +40,7 @@ const ALL: readonly Row[] = [
   start,
   rest,
   loop,
+  longest,
   probes,
   decode,
   proc,

@@ -108,7 +108,7 @@ export interface RequestConsumer {
 export interface Refusal {
   readonly reason: string
   readonly items: number
-  /** What the sender is told. */
+  /** What they are: the sender is told "refused", their number, and this. */
   readonly text: string
 }
 
@@ -190,7 +190,7 @@ async function start(options: OtlpOptions, host: Host, consumers: Consumers): Pr
   ])
   const held = host.metrics.gauge(inflight)
   const budget = new Budget(options.max_inflight)
-  const intake = new Intake(options, consumers, ledger, host.log)
+  const intake = new Intake(options, consumers, ledger, host.log, host.clock)
   const findings: Finding[] = []
   const doors: Door[] = []
 
@@ -208,7 +208,10 @@ async function start(options: OtlpOptions, host: Host, consumers: Consumers): Pr
     else if (code === 'EADDRINUSE') findings.push({ level: 'warning', text: shared(other, real) })
     return real
   }
-  const close = () => Promise.all(doors.splice(0).map(door => shut(door, host))).then(() => {})
+  const close = async () => {
+    await Promise.all(doors.splice(0).map(door => shut(door, host)))
+    await intake[Symbol.asyncDispose]()
+  }
   let http: Listen | undefined
   let grpc: Listen | undefined
   try {

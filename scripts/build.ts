@@ -7,7 +7,7 @@ import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
-import { COMMON, MAIN, ROOT, THREAD } from './bundle.ts'
+import { COMMON, MAIN, ROOT, THREADS } from './bundle.ts'
 
 const { out } = parseArgs({ options: { out: { type: 'string', default: join(ROOT, 'dist') } } }).values
 const dist = resolve(out)
@@ -26,7 +26,7 @@ if (status !== 0) {
 
 const { metafile } = await build({
   ...COMMON,
-  entryPoints: [MAIN, THREAD],
+  entryPoints: [MAIN, ...THREADS],
   format: 'esm',
   splitting: true,
   // They are installed with the program.

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import type { BuildOptions } from 'esbuild'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** The command line, and the thread that compares passwords, each the entry of a program. */
+/** The command line, and the threads that compare passwords and read large requests, each the entry of a program. */
 export const MAIN = 'main.ts'
-export const THREAD = 'exporter/web/bcrypt.ts'
+export const THREADS = ['exporter/web/bcrypt.ts', 'collectors/otlp/large.ts'] as const
 
 export const COMMON = {
   absWorkingDir: ROOT,

@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
-import { COMMON, MAIN, ROOT, THREAD } from './bundle.ts'
+import { COMMON, MAIN, ROOT, THREADS } from './bundle.ts'
 
 /** Node looks for this mark to know whether something was put in. */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
@@ -29,7 +29,8 @@ const name = `pillion-${process.platform}-${process.arch}`
 const executable = join(resolve(out), name)
 const scratch = mkdtempSync(join(tmpdir(), 'pillion-executable-'))
 try {
-  const packages = new Set([...(await bundle(MAIN, 'main.js')), ...(await bundle(THREAD, 'thread.js'))])
+  const packages = new Set(await bundle(MAIN, 'main.js'))
+  for (const thread of THREADS) for (const each of await bundle(thread, program(thread))) packages.add(each)
   const blob = prepare()
   const node = join(scratch, name)
   copyFileSync(process.execPath, node)
@@ -44,6 +45,11 @@ try {
 }
 const version = execFileSync(executable, ['version'], { encoding: 'utf8' }).trim()
 console.log(`${executable}: ${Math.round(statSync(executable).size / 1024 / 1024)} MiB; it says: ${version}`)
+
+/** What a thread's program is called inside. */
+function program(thread: string): string {
+  return thread.replace(/\.ts$/, '.js')
+}
 
 /** One program as one file; returns the folders of the packages that are in it. */
 async function bundle(entry: string, file: string): Promise<string[]> {
@@ -84,7 +90,7 @@ function prepare(): string {
     execArgvExtension: 'none',
     assets: {
       ...Object.fromEntries(files.map(file => [file, join(ROOT, file)])),
-      [THREAD.replace(/\.ts$/, '.js')]: join(scratch, 'thread.js'),
+      ...Object.fromEntries(THREADS.map(thread => [program(thread), join(scratch, program(thread))])),
     },
   }
   const file = join(scratch, 'sea.json')

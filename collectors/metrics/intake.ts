@@ -37,7 +37,10 @@ const LONGEST_HELP = 1024
 const LONGEST_ATTRIBUTES = 2 * LONGEST_LABELS
 /** Longer keys of resources, scopes and metrics are kept as their hash. */
 const LONGEST_KEY = 1024
-/** Series of one request that are refused after a closer look. While there is no room, further new ones get none. */
+/**
+ * Series of one request that are refused after a closer look. While there is no room for series, or for metrics, further new
+ * ones get none.
+ */
 const MOST_LOOKS = 1000
 /** Keys of a resource that are job and instance. */
 const IDENTITY = ['service.namespace', 'service.name', 'service.instance.id']
@@ -182,6 +185,10 @@ export class Intake {
     if (!stream) {
       if (!scope || this.#spent) {
         this.#refuse('series_limit', points, name)
+        return
+      }
+      if (this.#looks >= MOST_LOOKS && this.#source.crowded) {
+        this.#refuse('family_limit', points, name)
         return
       }
       const unit = bytes.toString('utf8', unitStart, Math.min(unitEnd, unitStart + LONGEST_NAME))

@@ -43,7 +43,7 @@ export class Refusals {
     return Array.from(this.#counts, ([reason, { items, first }]) => ({
       reason,
       items,
-      text: `refused ${items} data points ${TEXTS[reason]} (the first: ${first})`,
+      text: `data points ${TEXTS[reason]} (the first: ${first})`,
     }))
   }
 }

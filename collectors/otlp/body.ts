@@ -73,6 +73,14 @@ export class Share {
     return true
   }
 
+  /** Gives back what is beyond so many bytes. */
+  shrink(bytes: number): void {
+    const less = this.#bytes - bytes
+    if (this.#released || less <= 0) return
+    this.#budget.release(less)
+    this.#bytes = bytes
+  }
+
   turn(bytes: number, start: (over: () => void) => void): void {
     this.#budget.turn(bytes, start)
   }
@@ -126,6 +134,14 @@ export function own(chunks: readonly Buffer[]): Buffer {
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
 }
 
+/** A body whose memory is nobody else's, so that it can be given to another thread. */
+export function owned(body: Buffer): Buffer<ArrayBuffer> {
+  const { buffer } = body
+  // A chunk may be a small part of what was read at once; the place is used again.
+  const alone = buffer instanceof ArrayBuffer && buffer !== place?.buffer && buffer.byteLength < 2 * body.length
+  return alone ? Buffer.from(buffer, body.byteOffset, body.length) : Buffer.from(new Uint8Array(body).buffer)
+}
+
 export type Received =
   | { readonly kind: 'body'; readonly chunks: readonly Buffer[]; readonly length: number }
   | { readonly kind: 'too_large' | 'no_room' | 'aborted' }
@@ -165,23 +181,36 @@ export type Inflated =
 
 /**
  * Decompresses gzip to at most `limit` bytes. `done` may be called before this returns, and says whether the body is still
- * in use after it.
+ * in use after it, or when it is no longer in use.
  */
-export function inflate(body: Buffer, limit: number, share: Share, done: (inflated: Inflated) => boolean): void {
+export function inflate(
+  body: Buffer,
+  limit: number,
+  share: Share,
+  done: (inflated: Inflated) => boolean | Promise<true>,
+): void {
   // The trailer tells the size of the last member. It is the sender's claim: it is used to choose and to refuse, never trusted.
   const claim = body.length >= 18 ? body.readUInt32LE(body.length - 4) : 0
   if (claim > limit && claim <= body.length * DEFLATE_RATIO) {
     done({ kind: 'too_large', why: `${limit} bytes after decompression` })
     return
   }
-  const settle = (error: unknown, output: Buffer, last: boolean) => {
+  const settle = (error: unknown, output: Buffer, last: boolean): boolean | Promise<true> => {
     if (!error) {
+      const used = done({ kind: 'body', body: output })
       // Memory outside of its heap is no hurry to V8: without this a hundred refused bombs leave 70 MiB of garbage
       // (test/otlp/attacks.test.ts).
-      if (!done({ kind: 'body', body: output }) && output.byteLength > SYNCHRONOUS) discard(output)
-    } else if (codeOf(error) !== TOO_LARGE) done({ kind: 'broken', why: reasonOf(error) })
+      if (used === false && output.byteLength > SYNCHRONOUS) discard(output)
+      return used
+    }
+    if (codeOf(error) !== TOO_LARGE) done({ kind: 'broken', why: reasonOf(error) })
     else if (last) done({ kind: 'too_large', why: `${limit} bytes after decompression` })
-    else inTurn(limit, { maxOutputLength: limit }, true)
+    else {
+      // While it waits for its second turn it has its compressed bytes only.
+      share.shrink(body.length)
+      inTurn(limit, { maxOutputLength: limit }, true)
+    }
+    return false
   }
   const inTurn = (bytes: number, options: ZlibOptions, last: boolean) =>
     share.turn(bytes, over => {
@@ -190,10 +219,10 @@ export function inflate(body: Buffer, limit: number, share: Share, done: (inflat
         done({ kind: 'no_room' })
         return
       }
-      gunzip(body, options, (error, output) => {
-        // First what was made is used, then the next is made.
+      // First what was made is used, then the next is made.
+      gunzip(body, options, async (error, output) => {
         try {
-          settle(error, output, last)
+          await settle(error, output, last)
         } finally {
           over()
         }
@@ -202,7 +231,8 @@ export function inflate(body: Buffer, limit: number, share: Share, done: (inflat
   // What claims too much was cut off, and what is larger than its claim may have several members: both are decompressed as
   // if they were as large as is allowed at all.
   const size = Math.min(claim, limit)
-  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, claim > limit ? 0 : claim) }
+  // One byte more: zlib makes a second buffer when the first is full, 25 MiB of garbage for 100 bombs (test/otlp/attacks.test.ts).
+  const options = { maxOutputLength: Math.max(1, size), chunkSize: Math.max(64, claim > limit ? 0 : claim + 1) }
   // Below a mebibyte the thread pool costs more than the decompression; above, the loop must stay free.
   if (size > SYNCHRONOUS || body.length > SYNCHRONOUS) {
     inTurn(size, options, claim > limit)
@@ -223,7 +253,7 @@ export function inflate(body: Buffer, limit: number, share: Share, done: (inflat
 }
 
 /** Gives back the memory of a buffer that nobody uses any more, and that has its memory for itself. */
-function discard({ buffer }: Buffer): void {
+export function discard({ buffer }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 

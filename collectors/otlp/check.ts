@@ -41,6 +41,12 @@ export class Check {
     return ok
   }
 
+  /** What to say of a failure. */
+  get failure(): string {
+    const path = this.path === '' ? '' : `, in ${this.path}`
+    return `cannot decode the protobuf: ${this.why} at byte ${this.offset}${path}`
+  }
+
   /** For who calls `message`, `field` and `number` on parts of these bytes. */
   over(bytes: Uint8Array): void {
     this.#bytes = bytes
@@ -292,14 +298,20 @@ const ATTRIBUTE = MESSAGE + message('KeyValue').index
 // What to do with a length-delimited field, by message << 7 | tag. Tags of two bytes (fields from 16) have no structure.
 const ACTIONS = new Uint8Array(MESSAGES.length << 7)
 const ITEM = new Uint8Array(MESSAGES.length)
-for (const { name, index, fields } of MESSAGES) {
-  if (name === 'Span' || name === 'LogRecord' || name.endsWith('DataPoint')) ITEM[index] = 1
+for (const each of MESSAGES) {
+  const { index, fields } = each
+  if (isItem(each)) ITEM[index] = 1
   for (const field of fields.filter(each => each.number < 16)) {
     const place = (index << 7) | (field.number << 3) | 2
     if (field.message) ACTIONS[place] = MESSAGE + field.message.index
     else if (field.repeated && field.scalar !== 'string')
       ACTIONS[place] = field.scalar === 'uint64' ? PACKED_VARINT : PACKED_FIXED64
   }
+}
+
+/** Whether messages of this type are what is counted: spans, data points, log records. */
+export function isItem({ name }: Message): boolean {
+  return name === 'Span' || name === 'LogRecord' || name.endsWith('DataPoint')
 }
 
 /** True for a KeyValue as every SDK writes it: key, then value, and in it one string, bool, double or small number. */

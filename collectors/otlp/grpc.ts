@@ -17,7 +17,7 @@ import { createServer, type Server } from 'node:net'
 import type { Clock } from '../collector.ts'
 import { type Budget, type Inflated, inflate, join, own, Share } from './body.ts'
 import { guard, type SessionLimits } from './grpc-session.ts'
-import type { Intake } from './intake.ts'
+import type { Decision, Intake } from './intake.ts'
 import type { Addressee, Ledger } from './ledger.ts'
 import { CODE, type Code, response, type Signal, status } from './status.ts'
 
@@ -115,6 +115,8 @@ interface Call {
   readonly deadline: number
   readonly limit: number
   over: boolean
+  /** It is whole, and being decided: neither its deadline nor its client ends it. */
+  deciding: boolean
 }
 
 interface Refusal {
@@ -145,7 +147,7 @@ class Calls {
     const limit = Math.min(timeout ?? Number.POSITIVE_INFINITY, this.#options.request_timeout)
     const share = new Share(this.#budget)
     const deadline = this.#clock.monotonic() + limit
-    const call: Call = { stream, signal: signal ?? 'none', share, chunks: [], deadline, limit, over: false }
+    const call: Call = { stream, signal: signal ?? 'none', share, chunks: [], deadline, limit, ...OPEN }
     this.#open.add(call)
     // A stream without this listener would take the process with it when its client goes away.
     stream.on('error', () => {})
@@ -166,11 +168,7 @@ class Calls {
   /** Gives up the calls that are past their deadline. */
   sweep(): void {
     const now = this.#clock.monotonic()
-    for (const call of this.#open)
-      if (now >= call.deadline) {
-        const message = `the request did not arrive within ${Math.ceil(call.limit)} ms`
-        this.#refuse(call, { code: CODE.deadlineExceeded, message })
-      }
+    for (const call of this.#open) if (now >= call.deadline && !call.deciding) this.#refuse(call, late(call))
   }
 
   #receive(call: Call, signal: Signal, gzip: boolean): void {
@@ -221,11 +219,25 @@ class Calls {
       })
   }
 
-  /** False if nobody keeps the message; a consumer that failed may. */
-  #take(call: Call, signal: Signal, message: Buffer): boolean {
+  /** False if nobody keeps the message; a consumer that failed may. A promise when it is decided later. */
+  #take(call: Call, signal: Signal, message: Buffer): boolean | Promise<true> {
     // The deadline may have passed, or the client gone, while a large body was being decompressed.
     if (call.over) return false
-    const decision = this.#intake.take(signal, 'protobuf', message)
+    const { stream, deadline } = call
+    const awaited = () => !stream.destroyed && this.#clock.monotonic() < deadline
+    const decision = this.#intake.take(signal, 'protobuf', message, awaited)
+    if (!(decision instanceof Promise)) return this.#decided(decision, call, signal)
+    call.deciding = true
+    return decision.then(later => {
+      call.deciding = false
+      if (stream.destroyed) this.#abandon(call)
+      else if (later) this.#decided(later, call, signal)
+      else this.#refuse(call, late(call))
+      return true
+    })
+  }
+
+  #decided(decision: Decision, call: Call, signal: Signal): boolean {
     if (decision.kind === 'refused') {
       this.#refuse(call, { code: DECIDED[decision.reason], message: decision.text })
       return decision.reason === 'internal'
@@ -274,7 +286,7 @@ class Calls {
 
   /** The client went away before its request was whole. */
   #abandon(call: Call): void {
-    if (!call.over) this.#end(call, CODE.cancelled)
+    if (!call.over && !call.deciding) this.#end(call, CODE.cancelled)
   }
 
   #end(call: Call, code: Code): void {
@@ -286,6 +298,7 @@ class Calls {
   }
 }
 
+const OPEN = { over: false, deciding: false }
 const SWEEP_MS = 500
 const SETTLE_MS = 20
 const NEVER = new AbortController().signal
@@ -323,6 +336,13 @@ function percent(message: string): string {
 
 function malformed(what: string): Refusal {
   return { code: CODE.internal, message: `cannot read the gRPC frame: ${what}` }
+}
+
+function late({ limit }: Call): Refusal {
+  return {
+    code: CODE.deadlineExceeded,
+    message: `the request did not arrive, or could not be read, within ${Math.ceil(limit)} ms`,
+  }
 }
 
 function tooLarge(what: string, limit: number): Refusal {

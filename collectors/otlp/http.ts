@@ -5,7 +5,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock } from '../collector.ts'
 import { type Budget, type Inflated, inflate, join, own, receive, Share } from './body.ts'
-import type { Intake } from './intake.ts'
+import type { Decision, Intake } from './intake.ts'
 import type { Addressee, HttpCode, Ledger } from './ledger.ts'
 import { allowance, preflight } from './origins.ts'
 import { CODE, CONTENT_TYPE, type Code, type Encoding, response, type Signal, status } from './status.ts'
@@ -138,7 +138,7 @@ class Exchanges {
     })
   }
 
-  #inflated(inflated: Inflated, exchange: Exchange, signal: Signal, share: Share): boolean {
+  #inflated(inflated: Inflated, exchange: Exchange, signal: Signal, share: Share): boolean | Promise<true> {
     if (inflated.kind === 'body') return this.#take(inflated.body, exchange, signal, share)
     share.release()
     if (inflated.kind === 'no_room') this.#refuse(exchange, BUSY)
@@ -147,9 +147,22 @@ class Exchanges {
     return false
   }
 
-  /** False if nobody keeps the body; a consumer that failed may. */
-  #take(body: Buffer, exchange: Exchange, signal: Signal, share: Share): boolean {
-    const decision = this.#intake.take(signal, exchange.encoding, body)
+  /** False if nobody keeps the body; a consumer that failed may. A promise when it is decided later. */
+  #take(body: Buffer, exchange: Exchange, signal: Signal, share: Share): boolean | Promise<true> {
+    const { socket } = exchange.answer.req
+    const decision = this.#intake.take(signal, exchange.encoding, body, () => !socket.destroyed)
+    if (!(decision instanceof Promise)) return this.#answer(decision, exchange, signal, share)
+    return decision.then(later => {
+      if (later) this.#answer(later, exchange, signal, share)
+      else {
+        share.release()
+        this.#ledger.answered(signal, 'http', 499)
+      }
+      return true
+    })
+  }
+
+  #answer(decision: Decision, exchange: Exchange, signal: Signal, share: Share): boolean {
     share.release()
     if (decision.kind === 'refused') {
       this.#refuse(exchange, { code: DECIDED[decision.reason], message: decision.text })

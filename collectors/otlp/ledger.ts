@@ -57,14 +57,15 @@ export type Addressee = Signal | 'none'
 export const REASONS: Readonly<Record<Signal, readonly string[]>> = {
   traces: [
     'too_many_items',
+    'too_many_fields',
     'not_configured',
     'internal',
     'invalid_trace_id',
     'invalid_span_id',
     'invalid_parent_span_id',
   ],
-  metrics: ['too_many_items', 'not_configured', 'internal'],
-  logs: ['too_many_items', 'not_configured', 'internal'],
+  metrics: ['too_many_items', 'too_many_fields', 'not_configured', 'internal'],
+  logs: ['too_many_items', 'too_many_fields', 'not_configured', 'internal'],
 }
 
 /** Every code that the HTTP door answers with; 499 is a request whose body never arrived. */

@@ -95,6 +95,13 @@ export function message(name: string): Message {
   return found
 }
 
+/** The request of each signal. */
+export const REQUESTS = {
+  traces: message('TracesRequest'),
+  metrics: message('MetricsRequest'),
+  logs: message('LogsRequest'),
+} as const
+
 function compile(grammar: string): readonly Message[] {
   const lines = grammar.trim().split('\n')
   const messages = lines.map((line, index) => ({

@@ -168,6 +168,11 @@ export class ImportedSource {
     return this.series >= this.#limits.series
   }
 
+  /** Whether there is no room for further families. */
+  get crowded(): boolean {
+    return this.families >= this.#limits.families
+  }
+
   /** The series of a label set, which is added with this value if it is new; or why it cannot be. */
   add(wanted: ImportedFamily, labels: string, value: ImportedValue, now: number): ImportedSeries | ImportRefusal {
     const family = this.#imported.claim(wanted, this)
@@ -175,7 +180,7 @@ export class ImportedSource {
     const known = family.held.get(labels)
     if (known) return known
     if (this.full) return 'series_limit'
-    if (family.held.size === 0 && this.families >= this.#limits.families) return 'family_limit'
+    if (family.held.size === 0 && this.crowded) return 'family_limit'
     this.#imported.keep(family)
     this.series++
     const series = new ImportedSeries(this.#imported, family, labels, value, now)

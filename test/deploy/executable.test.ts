@@ -109,6 +109,10 @@ t.test(
     const headers = { 'content-type': 'application/x-protobuf' }
     t.equal((await fetch(`http://127.0.0.1:${otlp}/v1/traces`, { method: 'POST', headers, body })).status, 200)
     t.equal(sum(await scrape(), 'traces_spanmetrics_calls_total', { span_name: 'GET /orders' }), 2)
+    // Large enough for the thread that reads such requests.
+    const large = new Uint8Array(ld(1, ld(2, ...Array.from({ length: 20_000 }, () => span))))
+    t.equal((await fetch(`http://127.0.0.1:${otlp}/v1/traces`, { method: 'POST', headers, body: large })).status, 200)
+    t.equal(sum(await scrape(), 'traces_spanmetrics_calls_total', { span_name: 'GET /orders' }), 20_002)
     const page = await fetch(`http://127.0.0.1:${web}/`)
     t.match(await page.text(), /Pillion/)
 

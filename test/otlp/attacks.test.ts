@@ -41,7 +41,8 @@ t.test('a hundred item bombs at once take no memory and hold up no honest reques
   t.equal(refused, 100, 'none is told to come again: each is judged, a few at a time')
   t.equal(await ride.value('pillion_otlp_refused_items_total', { reason: 'too_many_items' }), 100_000_000)
   t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 10)
-  t.ok(growth < 32, `${growth.toFixed(1)} MiB`)
+  // Half of it is the thread that reads large requests.
+  t.ok(growth < 48, `${growth.toFixed(1)} MiB`)
   t.ok(milliseconds < bearable, `${milliseconds.toFixed(0)} ms, of ${bearable.toFixed(0)} ms`)
   for (const each of bombs) each.close()
 })

@@ -116,7 +116,7 @@ t.test('the SDK’s client is told of bad data, of unknown services and of a sig
   t.match(await send(TRACES, hex('0a')), { code: 3, details: /cannot decode the protobuf: .* at byte 0/ })
   t.match(await send('/a.b.C/Export', GOOD), { code: 12, details: /TraceService/ })
   t.match(String(await send(METRICS, ld(1, ld(2, ld(2, ld(5, ld(1))))))), /metrics are switched off/)
-  t.match(String(await send(TRACES, traces([], span('good'), SID))), /1 with a trace id/)
+  t.match(String(await send(TRACES, traces([], span('good'), SID))), /1 spans with a trace id/)
 })
 
 t.test('frames that are not one message are refused', async t => {
@@ -163,7 +163,7 @@ t.test('large messages that arrive at the same time are not mixed up', async t =
   const spans = new Recorder()
   const { grpcPort } = await doors(t, { spans: [spans] })
   const [one, other] = [session(t, grpcPort), session(t, grpcPort)]
-  const bodies = [many('a', 3000), many('b', 4000), many('c', 30_000), many('d', 3000)]
+  const bodies = [many('a', 3000), many('b', 4000), many('c', 9000), many('d', 3000)]
   const calls = bodies.map((body, i) => call(i % 2 ? one : other, {}, [frame(body)]))
   t.match(
     await Promise.all(calls),
@@ -362,4 +362,21 @@ t.test('a door that is off does not listen and has no series', async t => {
   const { running, value } = await doors(t, { spans: [] }, { grpc })
   t.equal(running.address().grpc, undefined)
   t.equal(await value('pillion_otlp_requests_total{signal="traces",transport="grpc",code="0"}'), undefined)
+})
+
+t.test('a large message whose deadline passes while it waits for its turn is not taken', async t => {
+  const spans = new Recorder()
+  const { grpcPort, counted } = await doors(t, { spans: [spans] })
+  const body = many('a', 40_000)
+  const [one, other] = [session(t, grpcPort), session(t, grpcPort)]
+  const before = Array.from({ length: 6 }, () => call(one, {}, [frame(body)]))
+  const hurried = await call(other, { 'grpc-timeout': '20m' }, [frame(body)])
+  t.equal(hurried.code, '4')
+  t.match(await Promise.all(before), Array(6).fill({ code: '0' }))
+  t.equal(spans.spans.length, 6 * 40_000)
+  t.same(await counted('pillion_otlp_accepted_items_total'), { '{signal="traces"}': 6 * 40_000 })
+  t.same(await counted('pillion_otlp_requests_total'), {
+    '{signal="traces",transport="grpc",code="0"}': 6,
+    '{signal="traces",transport="grpc",code="4"}': 1,
+  })
 })
