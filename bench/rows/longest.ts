@@ -23,7 +23,8 @@ export const longest: Row = {
       const whole = await measured(input, input.encoding === 'json' ? JSON_BYTES : PROTOBUF, ordinary)
       const { first, rest, gzip } = whole
       // A broken or a refused one of this size costs less than a good one.
-      const direct = input.code === 200 ? await measured(input, LARGE[input.signal], ordinary) : undefined
+      const direct =
+        input.code === 200 ? await measured(input, LARGE[input.encoding][input.signal], ordinary) : undefined
       most = Math.max(most, first, rest, gzip, direct?.first ?? 0, direct?.rest ?? 0)
       const ms = (value: number | undefined) => value?.toFixed(0) ?? ''
       const both = [ms(direct?.first), ms(direct?.rest)]

@@ -29,9 +29,12 @@ export interface Limits {
 
 /**
  * Larger bodies go to the thread. What is smaller is taken within 50 ms, whatever it holds (bench row longest). Batches of
- * SDKs are below: 512 spans are 170 kB. Spans cost least, and come in the largest batches.
+ * SDKs are below: 512 spans are 170 kB, in JSON 360. Spans cost least, and come in the largest batches.
  */
-export const LARGE: Readonly<Record<Signal, number>> = { traces: 512 * 1024, metrics: 96 * 1024, logs: 256 * 1024 }
+export const LARGE: Readonly<Record<Encoding, Readonly<Record<Signal, number>>>> = {
+  protobuf: { traces: 640 * 1024, metrics: 128 * 1024, logs: 320 * 1024 },
+  json: { traces: 384 * 1024, metrics: 128 * 1024, logs: 320 * 1024 },
+}
 
 export class Intake implements AsyncDisposable {
   readonly #limits: Limits
@@ -64,7 +67,7 @@ export class Intake implements AsyncDisposable {
     body: Buffer,
     awaited: () => boolean,
   ): Decision | Promise<Decision | undefined> {
-    if (body.length > LARGE[signal]) {
+    if (body.length > LARGE[encoding][signal]) {
       // One at a time: a hundred of them take no more memory than their bodies and what one is made into. By then the place
       // where this one was joined may hold another.
       const own = owned(body)
