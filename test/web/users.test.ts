@@ -140,5 +140,5 @@ t.test('the thread that compares ends with the door', async t => {
   const waiting = [users.matches(basic('alice', 'open')), users.matches(basic('alice', 'shut'))]
   await users[Symbol.asyncDispose]()
   t.same(await Promise.all(waiting), ['busy', 'busy'], 'who waits is told to ask again')
-  await t.rejects(thread.compare('a', 'b'), /no longer in effect/)
+  await t.rejects(thread.compare('a', 'b'), /what it is for has ended/)
 })
