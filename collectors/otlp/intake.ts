@@ -32,9 +32,11 @@ export interface Limits {
  * SDKs are below: 512 spans are 170 kB, in JSON 360. Spans cost least, and come in the largest batches.
  */
 export const LARGE: Readonly<Record<Encoding, Readonly<Record<Signal, number>>>> = {
-  protobuf: { traces: 640 * 1024, metrics: 128 * 1024, logs: 320 * 1024 },
-  json: { traces: 384 * 1024, metrics: 128 * 1024, logs: 320 * 1024 },
+  protobuf: { traces: 640 * 1024, metrics: 96 * 1024, logs: 320 * 1024 },
+  json: { traces: 384 * 1024, metrics: 96 * 1024, logs: 320 * 1024 },
 }
+/** So do spans of more resources, each of which costs ten times what a span does. Nobody but a gateway sends many. */
+const MOST_RESOURCES = 2000
 
 export class Intake implements AsyncDisposable {
   readonly #limits: Limits
@@ -67,14 +69,7 @@ export class Intake implements AsyncDisposable {
     body: Buffer,
     awaited: () => boolean,
   ): Decision | Promise<Decision | undefined> {
-    if (body.length > LARGE[encoding][signal]) {
-      // One at a time: a hundred of them take no more memory than their bodies and what one is made into. By then the place
-      // where this one was joined may hold another.
-      const own = owned(body)
-      const decision = this.#before.then(() => this.#takeLarge(signal, encoding, own, awaited))
-      this.#before = decision
-      return decision
-    }
+    if (body.length > LARGE[encoding][signal]) return this.#later(signal, encoding, body, awaited)
     let bytes = body
     if (encoding === 'json') {
       const made = transcode(body, REQUESTS[signal], this.#limits.max_request)
@@ -90,6 +85,7 @@ export class Intake implements AsyncDisposable {
     }
     const { items } = walk ?? check
     if (items > this.#limits.max_items) return this.#tooMany(signal, items)
+    if (walk && walk.resources > MOST_RESOURCES) return this.#later(signal, encoding, body, awaited)
     // Of a JSON body, the offset would be one in bytes that the sender has never seen.
     const first = walk && encoding !== 'json' ? walk.firstBad : -1
     const refusals = this.#give(signal, encoding, bytes, items)
@@ -98,6 +94,15 @@ export class Intake implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#large?.[Symbol.asyncDispose]()
+  }
+
+  /** One at a time: a hundred of them take no more memory than their bodies and what one is made into. */
+  #later(signal: Signal, encoding: Encoding, body: Buffer, awaited: () => boolean): Promise<Decision | undefined> {
+    // By its turn, the place where it was joined may hold another.
+    const own = owned(body)
+    const decision = this.#before.then(() => this.#takeLarge(signal, encoding, own, awaited))
+    this.#before = decision
+    return decision
   }
 
   async #takeLarge(

@@ -102,6 +102,25 @@ t.test('each part is a request of its own, with its resource and its scope', asy
   )
 })
 
+t.test('spans of two thousand resources are taken in one piece, and those of more in parts, each once', async t => {
+  for (const [count, whole] of [
+    [2000, true],
+    [2001, false],
+  ] as const) {
+    const spans = new Recorder([], ['service.name'])
+    const { fetch, counted } = await doors(t, { spans: [spans] })
+    const services = Array.from({ length: count }, (_, n) => `s-${n}`)
+    const body = Buffer.concat(services.map(each => traces([attribute(1, 'service.name', each)], span('a'))))
+    t.equal((await fetch('/v1/traces', { body })).status, 200)
+    t.equal(spans.requests.length === 1, whole, `${spans.requests.length} requests`)
+    t.same(
+      spans.spans.map(each => each.resource['service.name']),
+      services,
+    )
+    t.same(await counted('pillion_otlp_received_items_total'), { '{signal="traces"}': count })
+  }
+})
+
 t.test('two large requests at the same time are taken one after the other', async t => {
   const spans = new Recorder()
   const { port, fetch } = await doors(t, { spans: [spans] })
