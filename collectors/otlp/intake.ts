@@ -16,6 +16,7 @@ import { REQUESTS } from './schema.ts'
 import { MOST_FIELDS, type Part } from './split.ts'
 import type { Encoding, Signal } from './status.ts'
 import { SpanVisitor } from './visit.ts'
+import { field, LENGTH, Reader } from './wire.ts'
 
 export type Decision =
   /** Taken, but for `rejected` items, which `text` explains. */
@@ -35,8 +36,8 @@ export const LARGE: Readonly<Record<Encoding, Readonly<Record<Signal, number>>>>
   protobuf: { traces: 640 * 1024, metrics: 96 * 1024, logs: 320 * 1024 },
   json: { traces: 384 * 1024, metrics: 96 * 1024, logs: 320 * 1024 },
 }
-/** So do spans of more resources, each of which costs ten times what a span does. Nobody but a gateway sends many. */
-const MOST_RESOURCES = 2000
+/** So do items of more resources, each of which costs ten times what an item does. Nobody but a gateway sends many. */
+const MOST_RESOURCES = 1000
 
 export class Intake implements AsyncDisposable {
   readonly #limits: Limits
@@ -44,6 +45,7 @@ export class Intake implements AsyncDisposable {
   readonly #log: Log
   readonly #clock: Clock
   readonly #check = new Check()
+  readonly #reader = new Reader()
   readonly #spans: SpanVisitor | undefined
   readonly #others: Readonly<Record<'metrics' | 'logs', readonly RequestConsumer[]>>
   #large: Large | undefined
@@ -85,7 +87,7 @@ export class Intake implements AsyncDisposable {
     }
     const { items } = walk ?? check
     if (items > this.#limits.max_items) return this.#tooMany(signal, items)
-    if (walk && walk.resources > MOST_RESOURCES) return this.#later(signal, encoding, body, awaited)
+    if (this.#resources(bytes) > MOST_RESOURCES) return this.#later(signal, encoding, body, awaited)
     // Of a JSON body, the offset would be one in bytes that the sender has never seen.
     const first = walk && encoding !== 'json' ? walk.firstBad : -1
     const refusals = this.#give(signal, encoding, bytes, items)
@@ -154,6 +156,12 @@ export class Intake implements AsyncDisposable {
     const [first] = parts
     if (first) discard(first.bytes)
     return fault ? FAULT : taken([...all.values()], '')
+  }
+
+  #resources(bytes: Buffer): number {
+    let count = 0
+    for (const each = this.#reader.over(bytes, 0, bytes.length); each.next(); ) if (each.tag === RESOURCE) count++
+    return count
   }
 
   /** Gives checked bytes to the consumers; what they refused, or undefined if one of them failed. Traces have been walked. */
@@ -229,6 +237,9 @@ export class Intake implements AsyncDisposable {
     this.#ledger.refuse(signal, 'internal', items)
   }
 }
+
+/** The ResourceSpans, ResourceMetrics or ResourceLogs of a request. */
+const RESOURCE = field(1, LENGTH)
 
 const NOTHING: readonly Refusal[] = []
 const TAKEN: Decision = { kind: 'taken', rejected: 0, text: '' }

@@ -13,8 +13,6 @@ import type { Wanted } from './wanted.ts'
 export class Walk {
   /** Spans in the request, good ones and bad ones. */
   items = 0
-  /** ResourceSpans that hold a good span. */
-  resources = 0
   /** Spans that cannot be taken because of an id. They are complete protobuf, so only they are refused. */
   badTraceIds = 0
   badSpanIds = 0
@@ -35,7 +33,7 @@ export class Walk {
 
   /** True if the bytes are a traces request. If it has more spans than `limit` they are counted, and the tape is empty. */
   run(bytes: Buffer, limit: number): boolean {
-    this.items = this.resources = this.badTraceIds = this.badSpanIds = this.badParentIds = 0
+    this.items = this.badTraceIds = this.badSpanIds = this.badParentIds = 0
     this.firstBad = -1
     this.tape.clear()
     this.#bytes = bytes
@@ -94,7 +92,6 @@ export class Walk {
       tape.length = record
       return true
     }
-    this.resources++
     const numbers = tape.numbers
     numbers[record] = -1
     numbers[record + 1] = start
