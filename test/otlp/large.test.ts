@@ -250,7 +250,7 @@ t.test('a consumer that throws costs the rest of a large request, and nothing el
 t.test('an item or a resource with more fields than any has is refused, and counted', async t => {
   const spans = new Recorder()
   const { fetch, counted } = await doors(t, { spans: [spans] })
-  const tiny = Buffer.alloc(4 * 300_000, hex('4a02 1200'))
+  const tiny = Buffer.alloc(4 * 500_000, hex('4a02 1200'))
   const body = traces([], span('a'), Buffer.concat([span('b'), tiny]))
   const got = await fetch('/v1/traces', { body })
   t.equal(got.status, 413)
