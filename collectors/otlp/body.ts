@@ -137,8 +137,8 @@ export function own(chunks: readonly Buffer[]): Buffer {
 /** A body whose memory is nobody else's, so that it can be given to another thread. */
 export function owned(body: Buffer): Buffer<ArrayBuffer> {
   const { buffer } = body
-  // A chunk may be a small part of what was read at once; the place is used again.
-  const alone = buffer instanceof ArrayBuffer && buffer !== place?.buffer && buffer.byteLength < 2 * body.length
+  // What is smaller may be the place, or a chunk beside what was read together with it: frames of other calls, for instance.
+  const alone = buffer instanceof ArrayBuffer && body.length > PLACE && buffer.byteLength < 2 * body.length
   return alone ? Buffer.from(buffer, body.byteOffset, body.length) : Buffer.from(new Uint8Array(body).buffer)
 }
 

@@ -2,8 +2,11 @@
 
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
+import { Intake } from '../../collectors/otlp/intake.ts'
+import { Ledger } from '../../collectors/otlp/ledger.ts'
 import type { ExportRequest, MetricsConsumer } from '../../collectors/otlp.ts'
-import { doors, eventually, Wire } from './doors.ts'
+import { world } from '../world.ts'
+import { doors, eventually, OPTIONS, Wire } from './doors.ts'
 import { Recorder } from './recorder.ts'
 import { attribute, hex, ld, many, SID, span, traces } from './requests.ts'
 
@@ -150,6 +153,22 @@ t.test('those that are joined where others are joined after them keep their own 
   t.same(counts, [10_000, 11_000, 12_000, 2000, 14_000, 15_000, 16_000, 2000])
   t.equal(spans.spans.filter(each => each.name !== each.resource['service.name']).length, 0)
   for (const wire of wires) wire.close()
+})
+
+t.test('the memory of what was read together with a body is not given to the thread', async t => {
+  // 2,001 resources without anything, and behind them what another call has sent.
+  const read = Buffer.from(new ArrayBuffer(7000))
+  const body = read.subarray(0, 4002)
+  body.fill('0a00', 'hex')
+  read.fill('b', 4002)
+  const spans = new Recorder()
+  const { metrics, log, clock } = world('/proc')
+  const ledger = new Ledger(metrics, { traces: [], metrics: [], logs: [] }, [])
+  const intake = new Intake(OPTIONS, { spans: [spans] }, ledger, log, clock)
+  t.same(await intake.take('traces', 'protobuf', body, () => true), { kind: 'taken', rejected: 0, text: '' })
+  t.equal(read.length, 7000)
+  t.equal(read.toString('latin1', 4002), 'b'.repeat(2998))
+  await intake[Symbol.asyncDispose]()
 })
 
 t.test('the ledger never says more than was shown, and in the end all', async t => {
