@@ -1,22 +1,18 @@
 // Loaded into the measured process before it starts: answers any message with the longest that its event loop has been held
-// since the message before, in milliseconds of the main thread's own CPU and on the wall. A timer fires each millisecond;
-// what the thread has used since it fired last is what nothing else could run beside.
+// since the message before, in milliseconds of the main thread's own CPU. A timer fires each millisecond; what the thread has
+// used since it fired last is what nothing else could run beside.
 
-let wall = 0
 let cpu = 0
-let at = performance.now()
 let used = threadMs()
 
 setInterval(() => {
-  const [now, spent] = [performance.now(), threadMs()]
-  wall = Math.max(wall, now - at)
+  const spent = threadMs()
   cpu = Math.max(cpu, spent - used)
-  at = now
   used = spent
 }, 1).unref()
 process.on('message', () => {
-  process.send?.({ wall, cpu })
-  wall = cpu = 0
+  process.send?.({ cpu })
+  cpu = 0
 })
 process.channel?.unref()
 
