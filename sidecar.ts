@@ -1,30 +1,41 @@
-// One running sidecar: what the options describe is started in order, answers at its doors, and is drained at the end.
+// One running sidecar, put together: the parts that the options ask for, the scrape, the status, the reload of the
+// configuration, and what each of them needs of the others.
 
-import { isatty } from 'node:tty'
-import type { Application, Finding, Host, Running } from './collectors/collector.ts'
-import { health, healthUp, openProbeSpans } from './collectors/health.ts'
-import { logs } from './collectors/logs.ts'
-import { metrics as pointCollector } from './collectors/metrics.ts'
-import { otlp } from './collectors/otlp.ts'
-import { process as processCollector } from './collectors/process.ts'
-import { self } from './collectors/self.ts'
-import { spans } from './collectors/spans.ts'
-import { Metrics, Scrape } from './exporter/metrics.ts'
-import { shownCommand, shownUrl, WEB_CONNECTIONS, web } from './exporter/web.ts'
-import { clock } from './host/clock.ts'
+import type { FilesHost, Skipped } from './collectors/files.ts'
+import type { HealthHost } from './collectors/health.ts'
+import { budgetOf } from './collectors/memory.ts'
+import type { OtlpHost } from './collectors/otlp.ts'
+import { ownMemoryLimit } from './collectors/process.ts'
+import type { SelfHost } from './collectors/self.ts'
+import type { TapHost } from './collectors/tap.ts'
+import type { FlightHost } from './exporter/flight.ts'
+import { adoptedFrom, type ForwardHost, type ForwardRunning } from './exporter/forward.ts'
+import { Scrape } from './exporter/prometheus.ts'
+import type { PushHost } from './exporter/push.ts'
+import { WEB_CONNECTIONS, type WebHost } from './exporter/web.ts'
 import { type Connections, connectionsWithin, openFilesLimit } from './host/descriptors.ts'
-import { Logfmt, stderr } from './host/log.ts'
+import { letHeapGrow } from './host/heap.ts'
+import { optimizeUnderLoad } from './host/optimize.ts'
+import { Metrics } from './metrics/registry.ts'
 import type { Reading } from './options/read.ts'
-import type { Options } from './parts.ts'
-import { banner } from './sidecar/banner.ts'
+import { list, type Options, type Started, settings } from './parts.ts'
+import type { BlameHost } from './processors/blame.ts'
+import type { PathHost } from './processors/path.ts'
+import { counted, type SpansHost } from './processors/spans.ts'
+import { Trees } from './processors/trees.ts'
+import { OwnTracer } from './sidecar/own-tracer.ts'
 import { Reload } from './sidecar/reload.ts'
+import { type PartFinding, StartedParts } from './sidecar/started.ts'
 import { status, totals } from './sidecar/status.ts'
 import { watchFile } from './sidecar/watch.ts'
-import { applicationEnvironment, serviceName } from './supervise/environment.ts'
-import { gone } from './supervise/gone.ts'
-import { orphansWarning } from './supervise/init.ts'
-import type { Stop } from './supervise/stop.ts'
-import { supervise } from './supervise.ts'
+import { serviceName } from './supervise/name.ts'
+import { ExemplarChoice } from './telemetry/exemplar.ts'
+import { Hops } from './telemetry/hops.ts'
+import type { Application, Host } from './telemetry/host.ts'
+import type { IntakeHost } from './telemetry/intake.ts'
+import { Memory } from './telemetry/memory.ts'
+import type { MomentsHost } from './telemetry/moment.ts'
+import { SeenAnswers, type SeenHost } from './telemetry/seen.ts'
 import { ownVersion } from './version.ts'
 
 /** The outside world, which tests replace. */
@@ -37,6 +48,8 @@ export type World = Pick<Host, 'proc' | 'clock' | 'log'> & {
 export interface Source {
   /** The configuration file, to be watched; undefined if there was none. */
   readonly file: string | undefined
+  /** Path of each option → where its value comes from, "default" among it. */
+  readonly origins: ReadonlyMap<string, string>
   read(): Promise<Reading<Options>>
 }
 
@@ -44,16 +57,31 @@ export interface Sidecar extends AsyncDisposable {
   readonly app: Application
   readonly metrics: Metrics
   readonly scrape: Scrape
-  /** Base URLs of the doors that listen, with their real ports. */
-  readonly doors: Doors
-  findings(): readonly (Finding & { readonly part: string })[]
+  /** Base URLs of the listeners that are open, with their real ports. */
+  readonly listeners: Listeners
+  /** The forwarded signals, and where they go: a line for each upstream; undefined if forwarding is off. */
+  readonly forwards: readonly string[] | undefined
+  findings(): readonly PartFinding[]
   /** Takes the configuration anew; rejects with what is wrong with it, and it stays as it was. `why` is for the log. */
   reload(why: string): Promise<void>
+  /**
+   * The application has ended, or the sidecar is about to: what would be lost otherwise is sent, while everything still runs.
+   * Takes some seconds at most, and never rejects.
+   */
+  finish(): Promise<void>
+  /** The spans that have come in so far and those of them with an error, for the log; nothing if none came. */
+  seen(): Promise<{ readonly spans?: number; readonly errors?: number }>
+  /** The position up to which a captured file was read; Infinity if nobody reads it. */
+  capturedUpTo(path: string): number
+  /** Text before this offset of a captured file will not be there any more; undefined if it was read that far. */
+  skipCaptured(path: string, offset: number): Skipped | undefined
+  /** A captured file was truncated. */
+  restartCaptured(path: string): void
   /** Counts an error that nothing caught. */
   uncaught(): void
 }
 
-interface Doors {
+export interface Listeners {
   readonly web: string | undefined
   readonly http: string | undefined
   readonly grpc: string | undefined
@@ -61,110 +89,11 @@ interface Doors {
 
 /** The page shows what has been brought up to date until then. */
 const STATUS_MS = 1000
+/** The longest that the last push may take: the application has ended, and whoever started it waits. */
+const FINISH_MS = 5000
 /** The longest that a stop may take: in the worst case Kubernetes leaves a native sidecar 2 s (KEP-753). */
 const DRAIN_MS = 1500
 const NOW = new AbortController().signal
-/** The banner waits this long at most for the application to be found and asked for the first time. */
-const FIRST_LOOK_MS = 3000
-
-/**
- * Rides along until the application ends (with a command) or until a signal asks to stop. Resolves with the exit code;
- * rejects if something cannot start, a taken port for instance.
- */
-export async function ride(
-  options: Options,
-  stop: Stop,
-  command?: readonly string[],
-  source?: Source,
-): Promise<number> {
-  const write = stderr()
-  const log = new Logfmt(options.log.level, clock, write)
-  let reload = (): void => {}
-  // Attached, it is ours, and must not end us while we start; with a command it becomes the application's.
-  if (!command) process.on('SIGHUP', () => reload())
-  const world: World = {
-    proc: '/proc',
-    clock,
-    log,
-    onLevel(level) {
-      log.level = level
-    },
-  }
-  await using sidecar = await startSidecar(options, world, command, source)
-  // What is wrong is logged.
-  reload = () => void sidecar.reload('SIGHUP').catch(() => {})
-  const { app, doors } = sidecar
-  const ended = new AbortController()
-  const orphans = command && orphansWarning(process.pid)
-  const announce = async (diverted?: string): Promise<void> => {
-    await firstLook(sidecar, ended.signal)
-    const findings = [
-      ...sidecar.findings(),
-      ...(diverted ? [{ part: 'otlp', level: 'warning' as const, text: diverted }] : []),
-      ...(orphans ? [{ part: 'process', level: 'warning' as const, text: orphans }] : []),
-    ]
-    const about = { version: ownVersion(), web: doors.web, otlp: endpoints(doors), findings }
-    const application = {
-      command: command && [shownCommand(command)],
-      url: app.url === undefined ? undefined : shownUrl(app.url),
-      pid: app.pid,
-      port: app.port,
-    }
-    write(`${banner({ ...about, application }, isatty(2)).join('\n')}\n`)
-  }
-  if (!command) {
-    process.on('uncaughtException', error => {
-      sidecar.uncaught()
-      log.error('error in the sidecar, which goes on', { error })
-    })
-    void announce()
-    const stopped = new Promise<string>(resolve => stop.answer(resolve))
-    const lonely = alone(app, options.app.exit_after_gone, ended.signal)
-    log.info('stopping', { because: await Promise.race([stopped, lonely]) })
-    ended.abort()
-    return 0
-  }
-  const { env, diverted } = applicationEnvironment(process.env, doors, serviceName(command, options.app.name))
-  stop.release()
-  const code = await supervise(command, {
-    env,
-    log,
-    onUncaught: () => sidecar.uncaught(),
-    onStart(pid) {
-      app.child = pid
-      void announce(diverted)
-    },
-  })
-  ended.abort()
-  return code
-}
-
-/** Resolves with what to say when the application has gone for good, if that is to be the end of the sidecar. */
-async function alone(app: Application, afterMs: number, ended: AbortSignal): Promise<string> {
-  if (afterMs > 0 && (await gone(app, afterMs, clock, ended))) return 'the application has gone'
-  return await new Promise(() => {})
-}
-
-/** Waits until the application has been found and has answered a probe, but not for long. */
-async function firstLook({ app, metrics }: Sidecar, ended: AbortSignal): Promise<void> {
-  const begun = clock.monotonic()
-  const known = async (): Promise<boolean> => {
-    const health = await metrics.registry.getSingleMetric(healthUp.name)?.get()
-    return app.pid !== undefined && (health === undefined || health.values.length > 0)
-  }
-  try {
-    while (!(await known()) && clock.monotonic() - begun < FIRST_LOOK_MS) await clock.sleep(50, ended)
-  } catch {
-    // The application ended first; what is known then is said all the same.
-  }
-}
-
-function endpoints({ http, grpc }: Doors): { protocol: string; url: string }[] {
-  return [
-    ...(http === undefined ? [] : [{ protocol: 'OTLP/HTTP', url: http }]),
-    ...(grpc === undefined ? [] : [{ protocol: 'OTLP/gRPC', url: grpc }]),
-  ]
-}
 
 /** Starts everything that the options describe; if one part cannot start, what was started before it is stopped again. */
 export async function startSidecar(
@@ -177,110 +106,191 @@ export async function startSidecar(
   const version = ownVersion()
   const metrics = new Metrics()
   const app = application(options)
-  const host: Host = { ...world, metrics, app }
-  await using opened = new AsyncDisposableStack()
-  const parts: Part[] = []
   const held = connections(options, world)
-  const add = <R extends Running>(name: string, running: R): R => {
-    opened.use(running)
-    parts.push({ name, running })
-    return running
-  }
+  await using opened = new AsyncDisposableStack()
+  const traces = options.self.enabled === false ? 'false' : options.self.traces
+  const tracer = opened.use(new OwnTracer())
+  // Opened before the probes and closed after them, so that the span of the last one is sent too.
+  if (traces !== 'false' && traces !== 'true') await tracer.open(traces, version)
+  const parts = opened.use(new StartedParts())
+  /** Typed by the list: the part of this name is what its own `start` has returned. */
+  const started = <Name extends keyof typeof list>(name: Name): Started<Name> | undefined =>
+    parts.all.find(part => part.name === name)?.running as Started<Name> | undefined
 
-  const own = add('self', self.start(options.self, host, { version }))
-  add('process', await processCollector.start(options.process, host))
-  // Before the probes, so that the spans of the last one are flushed after it has ended.
-  const upstream = options.self.traces
-  const recorded =
-    upstream === undefined ? {} : { spans: opened.use(await openProbeSpans({ endpoint: upstream, version })) }
-  const probes = add('health', await health.start(options.health, host, { version, ...recorded }))
-  // Consumers before the doors: what is closed first is what was opened last.
-  const requests = add('spans', spans.start(options.spans, host))
-  const points = options.metrics.enabled ? [add('metrics', pointCollector.start(options.metrics, host))] : []
-  const records = options.logs.enabled ? [add('logs', logs.start(options.logs, host))] : []
-  const intake = add(
-    'otlp',
-    await otlp.start(withConnections(options.otlp, held), host, { spans: [requests], metrics: points, logs: records }),
-  )
-
-  const scrape = new Scrape(
-    metrics,
-    parts.map(({ name, running }) => ({ name, collect: signal => running.collect?.(signal) })),
-    (message, fields) => world.log.warn(message, fields),
-  )
+  const scrape = new Scrape(metrics, parts.all, (message, fields) => world.log.warn(message, fields), tracer)
   const reload = new Reload(
     options,
     source ? () => source.read() : async () => ({ ok: true, values: options, origins: new Map(), warnings: [] }),
-    async next => {
-      const probe = probes.prepare(next.health)
-      return [await door.prepare(next.web), probe, () => world.onLevel?.(next.log.level)]
+    async next => [...(await parts.prepare(next)), () => world.onLevel?.(next.log.level)],
+    { ...world, metrics, tracer, origins: source?.origins },
+  )
+  const up = Promise.withResolvers<void>()
+  const service = options.app.name ?? (command && serviceName(command))
+  const exemplars = new ExemplarChoice()
+  let trees: Trees | undefined
+  const host: Host &
+    WebHost &
+    OtlpHost &
+    SpansHost &
+    HealthHost &
+    SelfHost &
+    PushHost &
+    IntakeHost &
+    ForwardHost &
+    FilesHost &
+    SeenHost &
+    TapHost &
+    PathHost &
+    BlameHost &
+    FlightHost &
+    MomentsHost = {
+    ...world,
+    metrics,
+    memory: new Memory(budgetOf(options.memory, ownMemoryLimit(world.proc))),
+    app,
+    version,
+    service,
+    tracer,
+    keys: parts.consumers.keys,
+    exemplars,
+    seen: new SeenAnswers(world.clock),
+    moments: () => started('moments')?.moments,
+    recall: (recall, signal) => parts.recall(recall, signal),
+    consumers: parts.consumers,
+    hops: new Hops(world.clock),
+    adopted: adoptedFrom(source?.origins) !== undefined,
+    trees: () => (trees ??= new Trees(host)),
+    listening: () => {
+      const { http, grpc } = started('otlp')?.address() ?? {}
+      return [http, grpc, started('web')?.address()].filter(each => each !== undefined)
     },
-    host,
-  )
-  const findings = [
-    ...parts.map(({ name, running }) => ({ name, findings: () => running.findings?.() ?? [] })),
-    { name: 'config', findings: () => reload.findings() },
-  ]
-  const door = opened.use(
-    await web.start(options.web, {
-      connections: held.web,
-      scrape: (accept, signal) => scrape.stream(accept, signal),
-      status: async () => {
-        await scrape.gather(AbortSignal.timeout(STATUS_MS))
-        return status({
-          version,
-          uptimeSeconds: Math.round((world.clock.monotonic() - begun) / 1000),
-          name: options.app.name ?? (command && serviceName(command)),
-          command,
-          app,
-          metrics,
-          parts: findings.map(part => ({ name: part.name, findings: part.findings() })),
-        })
-      },
-      dashboards: async () => (await import('./dashboards/print.ts')).bundled(),
-      ready: () => ({ ready: true }),
-      reload: () => reload.now('POST /-/reload'),
-      log: world.log,
-      clock: world.clock,
-      metrics,
-    }),
-  )
+    async sampler(options, around) {
+      const { openSampler } = await import('./processors/sampling.ts')
+      const troubled = (from: number, to: number) => started('blame')?.troubled(from, to) ?? false
+      return openSampler(options, { ...host, exemplars, troubled }, around)
+    },
+    intake() {
+      const otlp = started('otlp')
+      if (otlp) return otlp.intake
+      throw new Error('cannot take telemetry: no part has declared that it feeds the intake')
+    },
+    onLargeBody: letHeapGrow,
+    connections: held.web,
+    routes: () => parts.routes,
+    scrape: (accept, signal, ms) => scrape.stream(accept, signal, ms),
+    page: (accept, signal, ms) => scrape.alone(accept, signal, ms),
+    gather: signal => scrape.gather(signal),
+    receiver: () => base(started('otlp')?.address()?.http),
+    ends: () => started('process')?.ends?.(),
+    episodes: () => started('blame')?.episodes(),
+    configuration: async () => (await import('./options/print.ts')).printConfig(settings, reload.taken),
+    status: async () => {
+      await scrape.gather(AbortSignal.timeout(STATUS_MS))
+      return status({
+        version,
+        uptimeSeconds: Math.round((world.clock.monotonic() - begun) / 1000),
+        name: service,
+        command,
+        app,
+        otlp: started('otlp'),
+        subjects: [
+          ...parts.all.map(part => ({
+            name: part.name,
+            failed: scrape.failed(part.name),
+            findings: part.findings(),
+            facts: () => part.running.facts?.() ?? [],
+          })),
+          { name: 'config', failed: false, findings: reload.findings(), facts: () => [] },
+        ],
+      })
+    },
+    dashboards: async () => (await import('./dashboards/print.ts')).bundled(),
+    unready: () => parts.unready,
+    // The web server answers before the other parts have started; a part that starts later would miss a reload.
+    reload: () => up.promise.then(() => reload.now('POST /-/reload')),
+  }
+  await parts.start(list, { ...options, otlp: withConnections(options.otlp, held) }, host)
+  await started('forward')?.refuseOwn()
+  up.resolve()
+
   const closing = opened.adopt(new AbortController(), controller => controller.abort())
   if (source?.file !== undefined)
     void watchFile(source.file, world.clock, closing.signal, () =>
-      // What is wrong is logged.
+      // A reload logs its own errors.
       reload.now('the file has changed').catch(() => {}),
     )
+  const [otlp, web] = [started('otlp'), started('web')]
+  const addresses = otlp?.address()
+  const forwards = started('forward')?.targets
+  const receiver = base(addresses?.http)
+  if (traces === 'true') {
+    if (receiver === undefined) world.log.warn('cannot record spans of the sidecar: self.traces needs otlp.http.listen')
+    else await tracer.open(receiver, version)
+  }
+  opened.use(optimizeUnderLoad())
   const stack = opened.move()
   return {
     app,
     metrics,
     scrape,
-    doors: { web: base(door.address()), http: base(intake.address().http), grpc: base(intake.address().grpc) },
-    findings: () => findings.flatMap(part => part.findings().map(finding => ({ ...finding, part: part.name }))),
+    listeners: { web: base(web?.address()), http: receiver, grpc: base(addresses?.grpc) },
+    forwards: forwards && roads(forwards, adoptedFrom(source?.origins)),
+    findings: () =>
+      [...parts.all, { name: 'config', findings: () => reload.findings() }].flatMap(part =>
+        part.findings().map(finding => ({ ...finding, part: part.name })),
+      ),
     reload: why => reload.now(why),
-    uncaught: () => own.uncaught(),
+    async finish() {
+      const ended = new AbortController()
+      const timer = setTimeout(() => ended.abort(new Error('the time for the last push is over')), FINISH_MS)
+      const late = new Promise<void>(resolve => ended.signal.addEventListener('abort', () => setTimeout(resolve, 100)))
+      const finished = parts.finish(ended.signal, (part, error) => world.log.error('cannot finish', { part, error }))
+      await Promise.race([finished, late])
+      clearTimeout(timer)
+    },
+    async seen() {
+      const { spans, errors } = await counted(metrics)
+      return spans > 0 ? { spans, errors } : {}
+    },
+    capturedUpTo(path) {
+      const files = started('files')
+      return files ? (files.offset(path) ?? 0) : Number.POSITIVE_INFINITY
+    },
+    skipCaptured: (path, offset) => started('files')?.passOver(path, offset),
+    restartCaptured: path => started('files')?.restart(path),
+    uncaught: () => started('self')?.uncaught(),
     async [Symbol.asyncDispose]() {
       const { promise: late, resolve } = Promise.withResolvers<void>()
-      const timer = setTimeout(resolve, DRAIN_MS)
-      await Promise.race([stack.disposeAsync(), late])
+      const timer = setTimeout(resolve, DRAIN_MS + (forwards ? options.forward.drain : 0))
+      // Its own receiver must still listen when the sidecar sends its last spans.
+      const end = traces === 'true' ? tracer[Symbol.asyncDispose]() : Promise.resolve()
+      await Promise.race([end.then(() => stack.disposeAsync()), late])
       clearTimeout(timer)
-      await intake.collect?.(NOW)
-      world.log.info('stopped', await totals(metrics))
+      await otlp?.collect?.(NOW)
+      world.log.info('stopped', await totals(otlp))
     },
   }
 }
 
-/** What the doors may hold; where that is less than they want for lack of descriptors, the operator is told. */
+/** The connections that the listeners may hold; if they want more than there are descriptors, the operator is told. */
 function connections({ otlp }: Options, { proc, log }: World): Connections {
   const wanted = { web: WEB_CONNECTIONS, http: otlp.http.max_connections, grpc: otlp.grpc.max_connections }
   const files = openFilesLimit(proc)
   const held = connectionsWithin(files, wanted)
   if (held !== wanted) {
-    const doors = `${held.web} connections of the web door, ${held.http} of OTLP/HTTP and ${held.grpc} of OTLP/gRPC`
-    log.warn(`may open only ${files} files, so holds no more than ${doors}; raise it with ulimit -n or LimitNOFILE=`)
+    const most = `${held.web} connections of the web server, ${held.http} of OTLP/HTTP and ${held.grpc} of OTLP/gRPC`
+    log.warn(`may open only ${files} files, so holds no more than ${most}; raise it with ulimit -n or LimitNOFILE=`)
   }
   return held
+}
+
+/** "traces, metrics, logs to http://collector:4318 (by OTEL_EXPORTER_OTLP_ENDPOINT)", a line for each upstream. */
+function roads(targets: ForwardRunning['targets'], variable: string | undefined): readonly string[] {
+  const by = variable === undefined ? '' : ` (by ${variable})`
+  return [...Map.groupBy(targets, ({ upstream }) => upstream)].map(([, all]) => {
+    const origins = [...new Set(all.map(({ url }) => URL.parse(url)?.origin))].join(', ')
+    return `${all.map(({ signal }) => signal).join(', ')} to ${origins}${by}`
+  })
 }
 
 function withConnections(otlp: Options['otlp'], { http, grpc }: Connections): Options['otlp'] {
@@ -289,11 +299,6 @@ function withConnections(otlp: Options['otlp'], { http, grpc }: Connections): Op
     http: { ...otlp.http, max_connections: http },
     grpc: { ...otlp.grpc, max_connections: grpc },
   }
-}
-
-interface Part {
-  readonly name: string
-  readonly running: Running
 }
 
 function application({ app }: Options): Application {

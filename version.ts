@@ -10,7 +10,7 @@ export function unfit(node: string): string | undefined {
   const [major = 0, minor = 0, patch = 0] = node.split('.').map(part => Number.parseInt(part, 10))
   const difference = major - OLDEST[0] || minor - OLDEST[1] || patch - OLDEST[2]
   if (difference >= 0) return undefined
-  return `cannot run on Node ${node}: ${OLDEST.join('.')} is the oldest that is safe; install it, or use \`npx node@24\``
+  return `cannot run on Node ${node}: ${OLDEST.join('.')} is the oldest that is safe; install it, or put \`npx --package node@24 --\` in front`
 }
 
 /** The version in package.json. */

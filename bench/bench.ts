@@ -1,12 +1,12 @@
 // `npm run bench`: measures the built sidecar beside its rivals, prints tables, and writes bench/results.md.
 //
 //   npm run bench                         all rows
-//   npm run bench -- --rows intake,memory only those that begin so, and their tables replace the ones in the results
+//   npm run bench -- --rows intake,memory only rows whose names begin so; their tables replace those in the results
 //   npm run bench -- --dry …              writes nothing
-//   npm run bench -- --quick …            fewer and shorter turns, and no long rows; writes nothing
+//   npm run bench -- --quick …            fewer and shorter rounds, without the long rows; writes nothing
 //
-// The unit is CPU seconds of the server process, kernel time and garbage collection included. Those who are compared take
-// turns within each row, and figures are medians over the turns; ± is half the distance from the least to the greatest.
+// The unit is CPU seconds of the server process, including kernel time and garbage collection. Within a row the programs are
+// measured in turn, and figures are medians over the rounds; ± is half the distance from the smallest to the largest.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -17,33 +17,66 @@ import { parseArgs } from 'node:util'
 import { commit, machine, Others } from './machine.ts'
 import { budgetTable, type Measured, readResults, results, section } from './results.ts'
 import { buildOtelcol, otelcolVersion } from './rivals/otelcol.ts'
-import { decode, loop, probes, proc, rest, start } from './rows/alone.ts'
+import {
+  decode,
+  insight,
+  labelSets,
+  loop,
+  merge,
+  packages,
+  probes,
+  proc,
+  rest,
+  sampling,
+  start,
+  token,
+} from './rows/alone.ts'
 import { exposition, waiting } from './rows/exposition.ts'
+import { files } from './rows/files.ts'
 import { flat } from './rows/flat.ts'
+import { forward } from './rows/forward.ts'
 import { dimensions, growth, grpc, http } from './rows/intake.ts'
+import { limit } from './rows/limit.ts'
 import { longest } from './rows/longest.ts'
 import { memory } from './rows/memory.ts'
 import { own } from './rows/own.ts'
+import { push } from './rows/push.ts'
+import { queue } from './rows/queue.ts'
+import { tapRow } from './rows/tap.ts'
+import { traces } from './rows/traces.ts'
 import { type Row, Run } from './run.ts'
 
 const BUILD = fileURLToPath(new URL('../scripts/build.ts', import.meta.url))
 
-// The long one comes last: a run that is broken off has the others.
+// The long row comes last, so that a run that is interrupted has the others.
 const ALL: readonly Row[] = [
   http,
   grpc,
+  forward,
   memory,
   own,
   exposition,
   waiting,
+  push,
+  files,
+  tapRow,
   dimensions,
   start,
   rest,
   loop,
   longest,
+  queue,
+  limit,
   probes,
   decode,
+  traces,
+  merge,
+  sampling,
+  insight,
   proc,
+  labelSets,
+  token,
+  packages,
   growth,
   flat,
 ]
@@ -64,7 +97,7 @@ if (unknown.length > 0) {
   process.exit(64)
 }
 const writes = !values.quick && !values.dry
-// A full run begins anew; what it could not measure for being broken off is not there.
+// A full run starts with no results, so a run that is interrupted lacks the remaining rows.
 const measured = new Map<string, Measured>()
 if (writes && wanted) for (const each of kept()) measured.set(each.name, each)
 
@@ -91,7 +124,7 @@ for (const row of rows) {
   const each = { name: row.name, title: row.title, text, stamp, budgets: run.takeBudgets() }
   measured.set(row.name, each)
   console.log(section(each).replace(/<!-- .* -->\n/, ''))
-  // After each row, so that a run that is broken off leaves what it has measured.
+  // After each row, so that a run that is interrupted keeps the rows that it has measured.
   if (writes) write()
 }
 console.log(budgetTable([...measured.values()].flatMap(({ budgets }) => budgets)))
@@ -103,7 +136,7 @@ function write(): void {
   writeFileSync(values.results, results([...measured.values()], order))
 }
 
-/** The tables that stay, of rows that are still there. Figures of two machines must not stand side by side. */
+/** The tables that are kept, of rows that still exist. Figures of two machines must not be mixed. */
 function kept(): readonly Measured[] {
   if (!existsSync(values.results)) return []
   try {

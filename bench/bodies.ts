@@ -1,11 +1,11 @@
-// Requests as the real OpenTelemetry SDK makes them: a small shop with server, client, database and internal spans. The
-// bodies are what its protobuf exporter posts, caught by a server on a free port.
+// Requests made by the real OpenTelemetry SDK: a small shop with server, client, database and internal spans. The bodies are
+// posted by its protobuf exporter and captured by a server on a free port.
 
 import { createServer } from 'node:http'
 import { ROOT_CONTEXT as ROOT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { NodeSDK } from '@opentelemetry/sdk-node'
-import { decoder } from './rivals/protobufjs.ts'
+import { decoder } from '../test/otlp/protobufjs.ts'
 
 /** Bodies of exactly `spans` spans each. */
 export async function bodies(spans: number, count: number): Promise<Buffer[]> {
@@ -40,7 +40,7 @@ export async function bodies(spans: number, count: number): Promise<Buffer[]> {
   return caught.slice(0, count)
 }
 
-/** What is changed of a request, in the names that protobufjs gives. */
+/** The parts of a request that are changed, with protobufjs' names. */
 interface Request {
   resourceSpans: {
     resource: { attributes: Attribute[] }
@@ -54,21 +54,21 @@ interface Attribute {
 }
 
 export interface Variety {
-  /** Label sets: as many operations, and nothing else that would make more of them. */
+  /** The number of label sets: as many operations, and nothing else that adds label sets. */
   readonly operations?: number
-  /** Requests come from as many services in turn. */
+  /** Requests come from this many services in turn. */
   readonly services?: number
-  /** Attributes of each span: as many of its own as there are, then others, which nobody asks for. */
+  /** Attributes of each span: first its own, then others that no consumer reads. */
   readonly attributes?: number
 }
 
-/** As many copies of a body as are needed for all of the variety. */
+/** As many copies of a body as the variety needs. */
 export function varied(body: Buffer, spans: number, { operations, services, attributes }: Variety): Buffer[] {
   const count = Math.max(8, Math.ceil((operations ?? 0) / spans), services ?? 0)
   const type = decoder('traces')
   let n = 0
   return Array.from({ length: count }, (_, i) => {
-    // What was encoded by the SDK has all these fields.
+    // The SDK has encoded all these fields.
     const request = type.decode(body) as unknown as Request
     for (const { resource, scopeSpans } of request.resourceSpans) {
       const service = resource.attributes.find(({ key }) => key === 'service.name')
@@ -90,7 +90,7 @@ const SPANS_PER_VISIT = 4
 
 function visit(i: number): void {
   const tracer = trace.getTracer('shop-http', '1.2.0')
-  // From 1 ms to 16 s, so that every bucket is met.
+  // From 1 ms to 16 s, so that every bucket is used.
   const lastsMs = 2 ** ((i * 7) % 15)
   const startTime = Date.now() - lastsMs
   const route = `/api/${['cart', 'orders', 'items', 'users'][i % 4]}/:id${i % 50}`

@@ -1,11 +1,12 @@
-// Spans per CPU second of the walk, and of the walk with the visit that follows, over bodies made by the OpenTelemetry SDK.
-// protobufjs decodes the same bodies in the same run: only the ratio means anything on another machine.
+// Spans per CPU second of the walk, and of the walk together with the visit, for bodies made by the OpenTelemetry SDK.
+// protobufjs decodes the same bodies in the same run; on another machine only the ratio is meaningful.
 //
 //   node bench/decode.ts [seconds per figure]
 
 import protobuf from 'protobufjs'
-import { SpanVisitor } from '../collectors/otlp/visit.ts'
-import type { SpanConsumer } from '../collectors/otlp.ts'
+import { SpanVisitor } from '../otlp/visit.ts'
+import type { SpanConsumer } from '../telemetry/consumer.ts'
+import { Keys } from '../telemetry/keys.ts'
 import { bodies } from './bodies.ts'
 
 const seconds = Number(process.argv[2] ?? 1)
@@ -16,13 +17,16 @@ root.resolvePath = (_, target) => new URL(target, protos).pathname
 root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto')
 const oracle = root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
 
-// What the request metrics ask for with two dimensions.
-// A number in an array: one in a variable would be made anew each time.
+// The reads that the request metrics make with two dimensions.
+// In an array, since a number in a variable would be allocated anew each time.
 const sum = new Float64Array(1)
+const keys = new Keys()
+const [route] = ['http.route', 'http.response.status_code'].map(key => keys.span(key))
+for (const key of ['service.name', 'service.namespace']) keys.resource(key)
 const consumer: SpanConsumer = {
-  wants: { span: ['http.route', 'http.response.status_code'], resource: ['service.name', 'service.namespace'] },
+  name: 'bench',
   span(view) {
-    sum[0]! += view.seconds + view.kind + view.spanAttributes.type[0]! + view.nameEnd - view.nameStart
+    sum[0]! += view.seconds + view.kind + view.spanAttributes.type[route!]! + view.nameEnd - view.nameStart
   },
 }
 
@@ -30,13 +34,13 @@ for (const spans of [512, 20]) {
   const set = await bodies(spans, spans === 512 ? 24 : 128)
   const bytes = set.reduce((total, each) => total + each.length, 0) / set.length
   console.log(`${spans} spans a request, ${Math.round(bytes)} bytes`)
-  const visitor = new SpanVisitor([consumer])
+  const visitor = new SpanVisitor(keys, [consumer])
   const walk = (body: Buffer) => {
-    if (!visitor.walk.run(body, spans)) throw new Error('what the SDK has sent is good')
+    if (!visitor.walk.run(body, spans)) throw new Error('the request of the SDK is good')
   }
   const both = (body: Buffer) => {
     walk(body)
-    visitor.show({ signal: 'traces', encoding: 'protobuf', bytes: body, items: spans }, body)
+    visitor.show({ signal: 'traces', bytes: body, items: spans, received: 0 })
   }
   const run = (name: string, work: (body: Buffer) => void): number => {
     const rates = Array.from({ length: 3 }, () => rate(set, spans, work))

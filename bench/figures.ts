@@ -37,7 +37,7 @@ export function short(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3)
 }
 
-/** How many times better we are than a rival; where it is the better one, that is said. */
+/** The factor by which Pillion is better than a rival, or that the rival is better. */
 export function advantage(ratio: number, rival: string): string {
   if (ratio >= 1) return `${ratio.toFixed(ratio < 10 ? 2 : 1)} ×`
   return `**${ratio.toFixed(2)} ×: ${rival} is ahead**`

@@ -1,6 +1,6 @@
-// Loaded into the measured process before it starts: answers any message with the longest that its event loop has been held
-// since the message before, in milliseconds of the main thread's own CPU. A timer fires each millisecond; what the thread has
-// used since it fired last is what nothing else could run beside.
+// Loaded into the measured process before it starts: answers each message with the longest time for which the event loop was
+// blocked since the previous message, in milliseconds of the main thread's CPU. A timer fires each millisecond; between two of
+// its turns nothing else could run.
 
 let cpu = 0
 let used = threadMs()

@@ -1,7 +1,7 @@
-// The largest requests that the OTLP doors take by default (16 MiB of protobuf, 4 MiB of JSON, 50,000 items), each of the
-// kind that costs most to take: ordinary but many, new names and label sets, tiny fields without end.
+// The largest requests that the OTLP receivers accept by default (16 MiB of protobuf, 4 MiB of JSON, 50,000 items), of the
+// kinds that cost most: very many ordinary items, new names and label sets, and as many tiny fields as possible.
 
-import type { Signal } from '../collectors/otlp/status.ts'
+import type { Signal } from '../telemetry/request.ts'
 
 const MIB = 1024 * 1024
 export const PROTOBUF = 16 * MIB
@@ -13,23 +13,23 @@ export interface Input {
   readonly name: string
   readonly signal: Signal
   readonly encoding: 'protobuf' | 'json'
-  /** What the door answers. */
+  /** The status of the answer. */
   readonly code: 200 | 400 | 413
-  /** Made when it is its turn, since all together are a gigabyte. What is new is new in each turn. */
+  /** Made when it is needed, since all together are a gigabyte; new names are new each time. */
   make(turn: number, size: number): Buffer
 }
 
-/** How large the request may be that is being made: what repeats something until it is full looks here. */
+/** The size limit of the request that is being made, for functions that repeat something until it is full. */
 let room = PROTOBUF
 
 const EMPTY: Buffer = Buffer.alloc(0)
-/** Fields of two bytes: one that no schema knows (number 30, of three), a group of it, and empty messages. */
+/** Fields of two bytes: one that no schema has (number 30, three bytes), a group of it, and empty messages. */
 const UNKNOWN = bytes('78 00')
 const GROUP = bytes('7b 7c')
 /** The attributes of a resource: empty, and with an empty value. */
 const NO_PAIR = bytes('0a 00')
 const TINY_PAIR = bytes('0a 02 12 00')
-/** An attribute of a span that nobody wants, and of a point, with which 50,000 of them fill the request. */
+/** An attribute of a span that no consumer reads, and one of a point; 50,000 items with it fill the request. */
 const PAD = ld(9, ld(1, 'pad'), ld(2, ld(1, 'x'.repeat(215))))
 const PAD_POINT = ld(7, ld(1, 'pad'), ld(2, ld(1, 'x'.repeat(255))))
 const TWENTY_PAIRS = Buffer.concat(Array.from({ length: 20 }, (_, n) => attribute(1, `key-${n}`, 'x')))
@@ -186,7 +186,7 @@ function protobuf(name: string, signal: Signal, make: (turn: number) => Buffer):
   return { name, signal, encoding: 'protobuf', code: 200, make: sized }
 }
 
-/** As many members as fit, at most as many as there may be items, or fields, between what opens and what closes. */
+/** As many members as fit, up to the limit of items or fields, between an opening and a closing text. */
 function json(
   signal: Signal,
   name: string,
@@ -216,7 +216,7 @@ function broken(input: Input): Input {
   return { ...input, code: 400, make }
 }
 
-/** Before and after the attributes of a span, or a part of one of them. */
+/** The bytes before and after the attributes of a span, or after a part of one attribute. */
 function attributesJson(open = '', close = ''): readonly [string, string] {
   const ids = `"traceId":"${'ab'.repeat(16)}","spanId":"${'cd'.repeat(8)}"`
   return [`${SPANS_JSON[0]}{${ids},"attributes":[${open}`, `${close}]}${SPANS_JSON[1]}`]
@@ -226,21 +226,21 @@ function histogramJson(field: string): readonly [string, string] {
   return [`${POINTS_JSON[0].replace('gauge', 'histogram')}{"${field}":[`, `]}${POINTS_JSON[1]}`]
 }
 
-/** A field repeated until the request is full, after what stands before it. */
+/** A field repeated until the request is full, after a prefix. */
 function filled(field: Buffer, before: Buffer = EMPTY, after: Buffer = EMPTY): Buffer {
-  // With some room for what the message stands in.
+  // With some room for the messages around it.
   const left = room - before.length - after.length - 128
   return Buffer.concat([before, Buffer.alloc(left - (left % field.length), field), after])
 }
 
-/** A field repeated as often as one item or resource may have fields: half of it are inside, where it is a message of 4 bytes. */
+/** A field repeated up to the limit of fields for one item or resource; of a message of 4 bytes, half the fields are inside. */
 function crowd(field: Buffer, before: Buffer = EMPTY): Buffer {
   const left = Math.floor((room - before.length - 128) / field.length)
   const count = Math.min(left, (FIELDS - 100) / (field.length === 4 ? 2 : 1))
   return Buffer.concat([before, Buffer.alloc(count * field.length, field)])
 }
 
-/** As many as there may be, or as fit. */
+/** As many as are allowed or as fit. */
 function each(make: (n: number) => Buffer): Buffer {
   const all: Buffer[] = []
   for (let left = room - 128, n = 0; n < ITEMS; n++) {
@@ -301,7 +301,7 @@ function onePoint(field: Buffer, more?: Buffer): Buffer {
   )
 }
 
-/** Cumulative, as many as fit, with label sets of their own. */
+/** Cumulative, as many as fit, each with its own label set. */
 function histograms(buckets: number): Buffer {
   const counts = ld(6, Buffer.alloc(8 * (buckets + 1), bytes('01 00 00 00 00 00 00 00')))
   const bounds = Buffer.alloc(8 * buckets)

@@ -1,6 +1,6 @@
-// The load generator: a process of its own that sends ready-made bodies over connections that stay open, each with one
-// request under way at a time, as fast as they are answered or at a given rate. It speaks HTTP/1.1 over bare sockets, so
-// that it takes little of the machine from the server; gRPC goes over node:http2.
+// The load generator: a process of its own that sends prepared bodies over persistent connections, each with one request in
+// flight at a time, as fast as they are answered or at a given rate. It writes HTTP/1.1 to plain sockets, which leaves most of
+// the machine to the server; gRPC uses node:http2.
 //
 // Started by `send` below, one process for each measurement.
 
@@ -20,7 +20,7 @@ export interface Job {
   /** Ends after this many requests, or after this time. */
   readonly requests?: number
   readonly seconds?: number
-  /** Requests a second; as fast as they are answered when it is absent. */
+  /** Requests a second; if absent, as fast as they are answered. */
   readonly rate?: number
 }
 
@@ -29,9 +29,9 @@ export interface Tally {
   readonly seconds: number
 }
 
-/** Does a job in a process of its own. Rejects if a single request is not answered with success. */
+/** Does a job in a process of its own. Rejects if any request fails. */
 export async function send(job: Job): Promise<Tally> {
-  // What `run` below has said.
+  // The result of `run` below.
   return (await errand(import.meta.filename, job)) as Tally
 }
 
@@ -56,7 +56,7 @@ function uint32(value: number): Buffer {
   return bytes
 }
 
-/** Sends one body and resolves when it is answered with success. */
+/** Sends one body and resolves when it has succeeded. */
 type Post = (body: number) => Promise<void>
 
 if (import.meta.main) {
@@ -136,9 +136,11 @@ async function grpcConnection({ port, gzip }: Job, bodies: readonly Buffer[]): P
     'user-agent': 'grpc-node-js/1.14.7',
     ...(gzip ? { 'grpc-encoding': 'gzip' } : {}),
   }
+  let calls = 0
   return body =>
     new Promise(resolve => {
-      const stream = session.request(headers)
+      // SDKs set a deadline of 10 s; it shrinks while a call is prepared, so heads differ.
+      const stream = session.request({ ...headers, 'grpc-timeout': `${9990 + (calls++ % 10)}m` })
       let status: string | undefined
       const note = (fields: { 'grpc-status'?: string | string[] | undefined }) => {
         status = String(fields['grpc-status'] ?? status)

@@ -1,5 +1,5 @@
-// Loaded into the measured process before it starts: answers any message with how late its event loop has been since the
-// message before. Timers fire each millisecond, so a free loop shows about 1 ms.
+// Loaded into the measured process before it starts: answers each message with the delay of its event loop since the
+// previous message. Timers fire each millisecond, so a free loop shows about 1 ms.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 

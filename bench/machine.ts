@@ -1,5 +1,5 @@
-// What the kernel says of a process, and the machine that it says it on. CPU seconds of the server process, user and
-// system, are the unit of nearly every figure: they hold on a busy machine, where the time on the wall does not.
+// Figures of the kernel about a process, and a description of the machine. User and system CPU seconds of the server
+// process are the unit of nearly every figure: unlike wall-clock time they are stable on a busy machine.
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ export function cpuSeconds(pid: number): number {
 export interface Memory {
   /** MiB. */
   readonly rss: number
-  /** The part of it that no file backs: what the process itself has taken. */
+  /** The part of it that is not backed by a file. */
   readonly anonymous: number
 }
 
@@ -26,7 +26,7 @@ export function memory(pid: number): Memory {
   return { rss: mebibytes('VmRSS'), anonymous: mebibytes('RssAnon') }
 }
 
-/** Cores that others used while something was measured, from its start until `seen`: where the noise comes from. */
+/** Cores that other processes used during a measurement, from its start until `seen`: the source of noise. */
 export class Others {
   readonly #begun = performance.now()
   readonly #before = seconds()
@@ -47,7 +47,7 @@ function hundredths(value: number): number {
   return Math.round(value * 100) / 100
 }
 
-/** CPU seconds of the machine, of them those that its host gave to others, and those of this process and its ended children. */
+/** CPU seconds of the machine, those that its host gave to other machines, and those of this process and its ended children. */
 function seconds(): { busy: number; stolen: number; ours: number } {
   // proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal, in ticks.
   const [, ...ticks] = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0]!.trim().split(/\s+/)
@@ -75,7 +75,7 @@ export function commit(): string {
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim()
   try {
-    // What the runs themselves write does not count as a change.
+    // Files that the runs themselves write do not count as a change.
     const changed = git('status', '--porcelain', '--', ':/', ':!results.md', ':!soak.md') !== ''
     return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' with changes' : ''}`
   } catch {

@@ -1,5 +1,5 @@
-// bench/results.md: one table for each row, and each with the stamp of the run that measured it, so that a row can be
-// measured again alone. The stamp and the budgets stand in a comment above the table, from which they are read back.
+// bench/results.md: one table for each row, each with the stamp of the run that measured it, so that a row can be measured
+// again alone. Stamp and budgets are in a comment above the table, from which they are read back.
 
 import { table } from './figures.ts'
 import type { Budget } from './run.ts'
@@ -20,7 +20,7 @@ export interface Stamp {
 export interface Measured {
   readonly name: string
   readonly title: string
-  /** What stands below the title. */
+  /** The text below the title. */
   readonly text: string
   readonly stamp: Stamp
   readonly budgets: readonly Budget[]
@@ -35,13 +35,13 @@ export function readResults(markdown: string): Measured[] {
       const [, title, name, json, text] = SECTION.exec(section) ?? []
       if (title === undefined || name === undefined || json === undefined || text === undefined)
         throw new Error(`cannot tell when ${JSON.stringify(section.split('\n')[0])} was measured; make a full run`)
-      // What `section` below has written.
+      // `section` below has written it.
       const { budgets, ...stamp } = JSON.parse(json) as Stamp & { budgets: Budget[] }
       return { name, title, text: text.trim(), stamp, budgets }
     })
 }
 
-/** `order` is that of the rows. */
+/** `order` is the order of the rows. */
 export function results(measured: readonly Measured[], order: readonly string[]): string {
   const sorted = measured.toSorted((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
   const machines = new Set(sorted.map(({ stamp }) => stamp.machine))

@@ -1,5 +1,5 @@
-// What the rows of one run share: the bodies, the folder for files, whether it shall be quick, and the list of budgets
-// with what was measured of them.
+// Shared by the rows of one run: the bodies, a folder for files, whether the run is quick, and the budgets with the measured
+// figures.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,9 +10,9 @@ import { packBodies } from './load.ts'
 export interface Row {
   readonly name: string
   readonly title: string
-  /** Takes so long that a quick run leaves it out. */
+  /** Takes so long that a quick run skips it. */
   readonly long?: true
-  /** Measures, and returns what stands below the title, in Markdown. */
+  /** Measures, and returns the Markdown below the title. */
   measure(run: Run): Promise<string>
 }
 
@@ -23,7 +23,7 @@ export interface Budget {
   readonly holds: boolean
 }
 
-/** Bodies of as many spans each as the SDK would send them in, as files for the load generator. */
+/** Bodies with a given number of spans each, as files for the load generator. */
 export interface Bodies {
   readonly spans: number
   readonly count: number
@@ -34,7 +34,7 @@ export interface Bodies {
   readonly gzip: string
 }
 
-const COUNT: Readonly<Record<number, number>> = { 512: 24, 50: 128, 20: 128, 5: 256 }
+const COUNT: Readonly<Record<number, number>> = { 512: 24, 50: 128, 20: 128, 5: 256, 1: 256 }
 
 export class Run {
   #budgets: Budget[] = []
@@ -55,7 +55,7 @@ export class Run {
     return this.quick ? 2 : 3
   }
 
-  /** Seconds of one turn. */
+  /** Seconds of one round. */
   get seconds(): number {
     return this.quick ? 0.4 : 0.6
   }
@@ -88,7 +88,7 @@ export class Run {
     this.#budgets.push({ what, budget, measured, holds })
   }
 
-  /** Those that were measured since it was asked last. */
+  /** The budgets that were measured since the previous call. */
   takeBudgets(): readonly Budget[] {
     const taken = this.#budgets
     this.#budgets = []

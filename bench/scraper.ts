@@ -1,4 +1,4 @@
-// Scrapes in a process of its own, one after another, and throws away what it is given.
+// Scrapes in a process of its own, one scrape after another, and discards the answers.
 
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
@@ -20,7 +20,7 @@ export interface Scraped {
 }
 
 export async function scrapeFor(scraping: Scraping): Promise<Scraped> {
-  // What is said below.
+  // The result that is printed below.
   return (await errand(import.meta.filename, scraping)) as Scraped
 }
 

@@ -1,18 +1,19 @@
-// What a label set of the request metrics, and an edge of the service graph, keep in memory: what is held after a
-// collection with many of them, less what is held with one. `node bench/series.ts` prints the table.
+// The memory of a label set of the request metrics and of an edge of the service graph: the bytes held after a garbage
+// collection with many of them, minus those with one. Used by the row label-sets; `node bench/series.ts` prints the table.
 
 import { execFileSync } from 'node:child_process'
 import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { SpanVisitor } from '../collectors/otlp/visit.ts'
-import { type SpansOptions, spans } from '../collectors/spans.ts'
-import { Metrics } from '../exporter/metrics.ts'
-import { decoder } from './rivals/protobufjs.ts'
+import { Metrics } from '../metrics/registry.ts'
+import { SpanVisitor } from '../otlp/visit.ts'
+import { type SpansOptions, spans } from '../processors/spans.ts'
+import { Keys } from '../telemetry/keys.ts'
+import { decoder } from '../test/otlp/protobufjs.ts'
 
 const BATCH = 500
 const KINDS = {
-  /** Two label sets: what went well, and its errors, which have a counter at 0 and no histogram. */
+  /** Two label sets: successes, and errors with a counter at 0 and no histogram. */
   operation: (i: number) => ({ name: `GET /operation/${i}/:id`, kind: 2 }),
   edge: (i: number) => ({
     ...{ name: 'query', kind: 3 },
@@ -23,10 +24,12 @@ type Kind = keyof typeof KINDS
 
 const OPTIONS: Omit<SpansOptions, 'limit' | 'graph'> = {
   dimensions: [],
+  kinds: ['server', 'client', 'producer', 'consumer', 'internal', 'unspecified'],
   naming: 'tempo',
   buckets: Array.from({ length: 14 }, (_, i) => 2 ** (i + 1)),
   native_histograms: { enabled: false, schema: 3 },
   sampling: 'plain',
+  weight_limit: 1000,
   expiry: 3_600_000,
   probes: 'exclude',
   target_info: { limit: 100, expiry: 900_000 },
@@ -43,7 +46,7 @@ else
     }
   }
 
-/** In a process of its own, so that nothing is left of the one before. */
+/** In a process of its own, so that nothing of the previous measurement is left. */
 function measured(what: Kind, count: number): number {
   return Number(execFileSync(process.execPath, [import.meta.filename, what, String(count)], { encoding: 'utf8' }))
 }
@@ -58,19 +61,20 @@ async function held(what: Kind, count: number): Promise<number> {
     graph: { enabled: edges, wait: 6000, pending: 10_000, limit: 100_000 },
   }
   const clock = { now: Date.now, monotonic: () => performance.now(), sleep: () => Promise.resolve() }
-  const consumer = spans.start(options, { metrics: new Metrics(), clock })
-  const visitor = new SpanVisitor([consumer])
+  const keys = new Keys()
+  const consumer = spans.start(options, { metrics: new Metrics(), clock, keys })
+  const visitor = new SpanVisitor(keys, [consumer])
   for (let from = 0; from < count; from += BATCH) {
     const items = Math.min(BATCH, count - from)
     const bytes = request(Array.from({ length: items }, (_, i) => KINDS[what](from + i)))
-    visitor.visit({ signal: 'traces', encoding: 'protobuf', bytes, items }, bytes)
+    visitor.visit({ signal: 'traces', bytes, items, received: 0 })
   }
   for (let i = 0; i < 5; i++) {
     collect()
     await turn()
   }
   const { heapUsed, arrayBuffers } = process.memoryUsage()
-  // What is measured must be alive until here.
+  // The measured objects must be alive until here.
   consumer.collect?.(AbortSignal.timeout(1000))
   return heapUsed + arrayBuffers
 }

@@ -19,11 +19,11 @@ export interface Server extends AsyncDisposable {
   readonly grpc: number
   /** The port that answers GET /metrics. */
   readonly metrics: number
-  /** From the start of the process to its first answer: seconds on the wall, and of CPU. */
+  /** From the start of the process to its first answer: wall-clock seconds, and CPU seconds. */
   readonly start: { readonly seconds: number; readonly cpu: number }
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
-  /** The end of what it has written to standard error. */
+  /** The end of its standard error. */
   said(): string
 }
 
@@ -34,9 +34,13 @@ export interface Launch {
   readonly ports: { readonly http: number; readonly grpc: number; readonly metrics: number }
   /** Must be answered with 200 before the server counts as started. */
   readonly ready: string
+  /** Any answer will do. */
+  readonly anyStatus?: boolean
   readonly env?: NodeJS.ProcessEnv
   /** Lets the process be sent messages. */
   readonly ipc?: boolean
+  /** Comes before the command: another program that then becomes it. */
+  readonly wrapper?: readonly string[]
 }
 
 const DEADLINE_MS = 20_000
@@ -46,9 +50,20 @@ process.on('exit', () => {
   for (const each of running) each.kill('SIGKILL')
 })
 
-export async function launch({ name, command, args, ports, ready, env, ipc }: Launch): Promise<Server> {
+export async function launch({
+  name,
+  command,
+  args,
+  ports,
+  ready,
+  anyStatus = false,
+  env,
+  ipc,
+  wrapper = [],
+}: Launch): Promise<Server> {
   const begin = performance.now()
-  const child = spawn(command, args, {
+  const [program = command, ...before] = [...wrapper, command]
+  const child = spawn(program, [...before, ...args], {
     stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? ['ipc' as const] : [])],
     env: { ...process.env, ...env },
   })
@@ -60,7 +75,7 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
   await once(child, 'spawn')
   running.add(child)
   void ended.then(() => running.delete(child))
-  while (!(await answers(ready))) {
+  while (!(await answers(ready, anyStatus))) {
     if (child.exitCode !== null) throw new Error(`${name} ended before it was ready:\n${stderr}`)
     if (performance.now() - begin > DEADLINE_MS) throw new Error(`${name} is not ready at ${ready}:\n${stderr}`)
     await sleep(3)
@@ -81,17 +96,17 @@ export async function launch({ name, command, args, ports, ready, env, ipc }: La
   }
 }
 
-async function answers(url: string): Promise<boolean> {
+async function answers(url: string, anyStatus: boolean): Promise<boolean> {
   try {
     const response = await fetch(url)
     await response.arrayBuffer()
-    return response.ok
+    return response.ok || anyStatus
   } catch {
     return false
   }
 }
 
-/** The flags in the first line of a program, which count when it is started by its name. */
+/** The flags in the first line of a program, which apply if it is started by its name. */
 export function nodeFlags(main: string): string[] {
   const [, flags = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(main, 'utf8')) ?? []
   return flags.split(' ').filter(Boolean)
@@ -100,10 +115,11 @@ export function nodeFlags(main: string): string[] {
 /** The built sidecar, with the Node and the flags that its first line names. */
 export async function pillion(
   flags: readonly string[] = [],
-  more: { name?: string; preload?: string } = {},
+  more: { name?: string; preload?: string; main?: string } = {},
 ): Promise<Server> {
+  const { main = BUILT } = more
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
-  const doors = [
+  const listeners = [
     ...['--web.listen', `127.0.0.1:${ports.metrics}`],
     ...['--otlp.http.listen', `127.0.0.1:${ports.http}`],
     ...['--otlp.grpc.listen', `127.0.0.1:${ports.grpc}`],
@@ -112,10 +128,10 @@ export async function pillion(
     name: more.name ?? 'Pillion',
     command: process.execPath,
     args: [
-      ...nodeFlags(BUILT),
+      ...nodeFlags(main),
       ...(more.preload ? ['--import', more.preload] : []),
-      BUILT,
-      ...doors,
+      main,
+      ...listeners,
       ...['--log.level', 'error'],
       ...flags,
     ],
@@ -125,7 +141,7 @@ export async function pillion(
   })
 }
 
-/** A port that nobody listens on, below those that the kernel gives to connections, which could take it before the server. */
+/** A free port below the range from which the kernel chooses ports of connections, one of which could take it first. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
     const port = 20_000 + randomInt(12_000)

@@ -1,7 +1,7 @@
-// `npm run soak [-- --minutes N]`: the sidecar beside an application for twenty minutes, with all that happens to it
-// otherwise in weeks: load, scrapes, reloads, restarts of the application, its own sudden deaths. Prints what was promised and what was
-// measured, and ends with 1 if a promise was missed. A run of twenty minutes writes bench/soak.md. A short one has all of it in
-// less time, and prints but does not judge what takes time to tell.
+// `npm run soak [-- --minutes N]`: the sidecar beside an application for twenty minutes, with everything that otherwise happens
+// in weeks: load, scrapes, reloads, restarts of the application, and SIGKILL. Prints each promise with the measured figure, and
+// ends with 1 if one was not kept. A run of twenty minutes writes bench/soak.md. A shorter run does the same in less time; it
+// prints the figures that need more time, but does not judge them.
 
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ const BUILD = fileURLToPath(new URL('../scripts/build.ts', import.meta.url))
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: String(FULL_MINUTES) },
-    /** A build to be used instead of one that is made now. */
+    /** A build to use instead of making one. */
     main: { type: 'string' },
   },
 })
@@ -38,7 +38,7 @@ if (!(minutes >= 0.3)) {
 if (!values.main) execFileSync(process.execPath, [BUILD], { stdio: 'ignore' })
 const folder = mkdtempSync(join(tmpdir(), 'pillion-soak-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
-// What is started is killed when this process exits, however that comes.
+// The processes started here are killed when this process exits, for whatever reason.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1))
 const late = setTimeout(
   () => {
@@ -50,7 +50,7 @@ const late = setTimeout(
 
 const file = join(folder, 'bodies.bin')
 writeFileSync(file, packBodies(await bodies(SPANS, BODIES)))
-// The SDK that made the bodies was told how by variables, which are not for those that are started from here.
+// The SDK that made the bodies was configured by variables, which the processes started from here must not inherit.
 for (const name of Object.keys(process.env)) if (/^(OTEL|PILLION)_/.test(name)) delete process.env[name]
 
 const revision = commit()

@@ -1,5 +1,5 @@
-// What each runtime package costs to load: resident memory and CPU of a fresh process, the middle of five.
-// `node bench/weigh.ts` prints the table of docs/dependencies.md.
+// The cost of loading each runtime package: resident memory and CPU of a fresh process, the median of five. Used by the row
+// packages; `node bench/weigh.ts` prints the table of docs/dependencies.md.
 
 import { spawnSync } from 'node:child_process'
 
@@ -11,6 +11,7 @@ const LOADED: Readonly<Record<string, readonly string[]>> = {
   express: ['express'],
   pidusage: ['pidusage'],
   yaml: ['yaml'],
+  re2js: ['re2js'],
   '@opentelemetry/api': ['@opentelemetry/api'],
   '@opentelemetry/exporter-trace-otlp-http': ['@opentelemetry/exporter-trace-otlp-http'],
   '@opentelemetry/sdk-node': ['@opentelemetry/sdk-node'],

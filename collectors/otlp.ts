@@ -1,233 +1,193 @@
-// The OTLP doors: requests of an application's SDK come in here, are checked once, and are visited once.
+// The OTLP receiver: takes the requests of the application's SDK over HTTP and gRPC. Each is checked once and read once.
 
-import type { Server } from 'node:net'
 import { bytes, duration, integer, type Listen, list, listen, section, type Values } from '../options/kinds.ts'
-import type { Finding, Host, Running } from './collector.ts'
-import { Budget } from './otlp/body.ts'
-import { grpcDoor } from './otlp/grpc.ts'
-import { httpDoor } from './otlp/http.ts'
-import { Intake } from './otlp/intake.ts'
-import { families, inflight, Ledger, REASONS } from './otlp/ledger.ts'
+import type { Consumers } from '../telemetry/consumer.ts'
+import type { Hops } from '../telemetry/hops.ts'
+import type { Host } from '../telemetry/host.ts'
+import type { Intake } from '../telemetry/intake.ts'
+import type { Finding, Part, Running } from '../telemetry/part.ts'
+import type { LedgerRow } from '../telemetry/status.ts'
+import { Budget } from './otlp/budget.ts'
+import { grpcReceiver } from './otlp/grpc.ts'
+import { httpReceiver } from './otlp/http.ts'
+import { OtlpIntake } from './otlp/intake.ts'
+import { families, inflight, Ledger, ledgerRows } from './otlp/ledger.ts'
 import { exposure, open, tryOpen, twin } from './otlp/listen.ts'
+import { Listener, type Surroundings } from './otlp/listener.ts'
+import { Bodies } from './otlp/memory.ts'
 import { origin } from './otlp/origins.ts'
-import type { Signal } from './otlp/status.ts'
+import { Places } from './otlp/places.ts'
 
-export { accepted, adjusted, inflight, received, refused, refusedConnections, requests } from './otlp/ledger.ts'
-export { valueText } from './otlp/value.ts'
-export { FIXED32, FIXED64, field, LENGTH, Reader, skip, VARINT } from './otlp/wire.ts'
-
-/**
- * One OTLP request as it came, and the same as protobuf. Its bytes are valid only during the call, since the next request is
- * put in the same place: a consumer copies what it keeps.
- */
-export interface ExportRequest {
-  readonly signal: 'traces' | 'metrics' | 'logs'
-  readonly encoding: 'protobuf' | 'json'
-  /** The Export…ServiceRequest in protobuf; JSON requests are transcoded at the door, so that there is one way to visit. */
-  readonly bytes: Uint8Array
-  /** Spans, data points or log records in it. */
-  readonly items: number
-}
-
-/**
- * Takes the spans of each accepted request. The door has checked the whole request first, so nothing that follows can
- * fail half way. Calls are synchronous: `begin`, `span` for each span in wire order, `end`.
- */
-export interface SpanConsumer {
-  /** Attribute keys whose values the views must carry. Fixed from the start on; the door unites what its consumers want. */
-  readonly wants: { readonly span: readonly string[]; readonly resource: readonly string[] }
-  /** Called once, before the first span: where each wanted key stands in the views. */
-  bound?(positions: { readonly span: readonly number[]; readonly resource: readonly number[] }): void
-  begin?(request: ExportRequest): void
-  /** The view is reused: it is valid only during the call, and so are its bytes' offsets. */
-  span(view: SpanView): void
-  end?(request: ExportRequest): void
-}
-
-/**
- * One span inside the bytes of its request, as offsets rather than objects. A pair [start, end) of 0, 0 means that the
- * field is absent or empty.
- */
-export interface SpanView {
-  /** The request's bytes; every offset below counts from its beginning. */
-  readonly bytes: Buffer
-  /** The Span message itself, without its tag and length. */
-  readonly start: number
-  readonly end: number
-  /** Offset of the 16-byte trace id, of the 8-byte span id; of the parent's id, or -1 for a root span. */
-  readonly traceId: number
-  readonly spanId: number
-  readonly parentSpanId: number
-  readonly nameStart: number
-  readonly nameEnd: number
-  /** The W3C tracestate. */
-  readonly traceStateStart: number
-  readonly traceStateEnd: number
-  /** SpanKind 0–5; other values are given as 0. */
-  readonly kind: number
-  /** Status code: 0 unset, 1 ok, 2 error. */
-  readonly status: number
-  /** Bits 0–7 are the W3C trace flags; 0x100 says that 0x200 is known, which says that the parent is in another process. */
-  readonly flags: number
-  /** How many events and links the span has. */
-  readonly events: number
-  readonly links: number
-  /** Seconds from start to end, exact to the nanosecond; 0 when the span ends before it starts. */
-  readonly seconds: number
-  /** End of the span in seconds since the epoch, for exemplar timestamps. */
-  readonly endSeconds: number
-  /** Values of the wanted attributes, at the positions given to `bound`. */
-  readonly spanAttributes: AttributeView
-  readonly resourceAttributes: AttributeView
-  /** Changes when the resource changes: what was computed for a resource can be kept until then. */
-  readonly resourceSerial: number
-  /** The ResourceSpans message around the span: for whole resources, which may stand in it in several pieces (field 1). */
-  readonly resourceSpansStart: number
-  readonly resourceSpansEnd: number
-}
-
-/** Values of wanted attributes: type 0 = absent, 1 = string, 2 = bool, 3 = int, 4 = double, 5 = other. */
-export interface AttributeView {
-  readonly type: Uint8Array
-  /** For strings: the offsets of the text. For the rest: the offsets of the encoded AnyValue. */
-  readonly start: Uint32Array
-  readonly end: Uint32Array
-}
-
-/**
- * Takes whole requests of metrics or logs, after the check: walk `bytes` with `Reader`. The call is synchronous. What it
- * cannot take it returns, and the door tells the sender and keeps the ledger; the rest counts as accepted. Of several
- * consumers of one signal at most one should refuse, since nobody can tell whether two mean the same item.
- */
-export interface RequestConsumer {
-  /** Every reason it may return: values of a label. */
-  readonly reasons: readonly string[]
-  take(request: ExportRequest): readonly Refusal[] | undefined
-}
-
-export interface Refusal {
-  readonly reason: string
-  readonly items: number
-  /** What they are: the sender is told "refused", their number, and this. */
-  readonly text: string
-}
-
-export type MetricsConsumer = RequestConsumer
-export type LogsConsumer = RequestConsumer
-
-/** Who takes what comes in. A signal without consumers is answered with success and all items rejected. */
-export interface Consumers {
-  readonly spans: readonly SpanConsumer[]
-  readonly metrics?: readonly MetricsConsumer[]
-  readonly logs?: readonly LogsConsumer[]
-}
+export {
+  accepted,
+  adjusted,
+  dropped,
+  inflight,
+  received,
+  refused,
+  refusedConnections,
+  requests,
+} from './otlp/ledger.ts'
 
 export interface OtlpRunning extends Running {
-  /** Where the doors are, with the real ports; undefined for one that is off. */
+  /** For other parts that make telemetry. It takes requests even if both listeners are off. */
+  readonly intake: Intake
+  /** Where it listens, with the real ports; undefined for a listener that is off. */
   address(): { readonly http: Listen | undefined; readonly grpc: Listen | undefined }
+  /** All that came in so far and its outcome, one row for each signal. */
+  ledger(): Promise<readonly LedgerRow[]>
 }
 
-const options = section('OTLP intake: traces, metrics and logs of the application.', {
-  http: section('OTLP over HTTP.', {
-    listen: listen('Where OTLP over HTTP is taken.', { default: '127.0.0.1:4318' }),
-    max_connections: integer('Connections at one time; further ones are closed at once.', { default: 256, min: 1 }),
-    header_timeout: duration('How long a client may take to send the head of a request.', {
-      default: '10s',
-      min: '1s',
+export interface OtlpHost extends Host {
+  /** Those of the parts that were started before; this part needs them when it starts. */
+  readonly consumers: Consumers
+  /** The sidecars that requests have passed through. */
+  readonly hops?: Hops
+  /** Called once, when the first large body comes. */
+  readonly onLargeBody?: () => void
+}
+
+const options = section(
+  'The OTLP receiver for traces, metrics and logs of the application. Each port accepts both HTTP and gRPC.',
+  {
+    http: section('OTLP over HTTP.', {
+      listen: listen('Address and port of the listener for OTLP over HTTP.', { default: '127.0.0.1:4318' }),
+      max_connections: integer(
+        'The largest number of HTTP connections. When another one is opened, the one that has been idle the longest is closed.',
+        {
+          default: 256,
+          min: 1,
+        },
+      ),
+      header_timeout: duration('How long a client may take to send the headers of a request.', {
+        default: '10s',
+        min: '1s',
+      }),
+      request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
+      allowed_origins: list(
+        'Origins of web pages that may send telemetry from a browser, such as "https://shop.example". If the list is empty, requests from all web pages are refused.',
+        origin,
+      ),
     }),
-    request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
-    allowed_origins: list(
-      'Web pages that may send from a browser, each by its origin ("https://shop.example"); without any, all are refused.',
-      origin,
+    grpc: section('OTLP over gRPC.', {
+      listen: listen('Address and port of the listener for OTLP over gRPC.', { default: '127.0.0.1:4317' }),
+      max_connections: integer(
+        'The largest number of gRPC connections. When another one is opened, the one that has been idle the longest is closed.',
+        {
+          default: 64,
+          min: 1,
+        },
+      ),
+      header_timeout: duration('How long a client may take to send the HTTP/2 preface.', { default: '5s', min: '1s' }),
+      request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
+      idle_timeout: duration('How long a connection without calls is kept.', { default: '65s', min: '1s' }),
+    }),
+    max_request: bytes('The largest request, before and after decompression. Larger ones are refused.', {
+      default: '16MiB',
+      min: '1KiB',
+      max: '64MiB',
+    }),
+    max_json: bytes('The largest request in JSON, which takes much longer to decode than protobuf.', {
+      default: '4MiB',
+      min: '1KiB',
+      max: '64MiB',
+    }),
+    max_items: integer(
+      'The largest number of spans, data points or log records in one request. Larger requests are refused.',
+      {
+        default: 50_000,
+        min: 1,
+      },
     ),
-  }),
-  grpc: section('OTLP over gRPC.', {
-    listen: listen('Where OTLP over gRPC is taken.', { default: '127.0.0.1:4317' }),
-    max_connections: integer('Connections at one time; further ones are closed at once.', { default: 64, min: 1 }),
-    header_timeout: duration('How long a connection may take to speak HTTP/2.', { default: '5s', min: '1s' }),
-    request_timeout: duration('How long a client may take to send a whole request.', { default: '30s', min: '1s' }),
-    idle_timeout: duration('How long a connection without calls is kept.', { default: '65s', min: '1s' }),
-  }),
-  max_request: bytes('The largest request, before and after decompression; larger ones are refused.', {
-    default: '16MiB',
-    min: '1KiB',
-    max: '64MiB',
-  }),
-  max_json: bytes('The largest request in JSON, which takes much longer to decode.', {
-    default: '4MiB',
-    min: '1KiB',
-    max: '64MiB',
-  }),
-  max_items: integer('Spans, data points or log records in one request; larger ones are refused.', {
-    default: 50_000,
-    min: 1,
-  }),
-  max_inflight: bytes('Requests being received at one time, in bytes; further ones are told to try again.', {
-    default: '64MiB',
-    min: '1MiB',
-  }),
-})
+    max_inflight: bytes(
+      'Memory for requests that are being received and decoded; by default half of memory.budget. Beyond it, senders are told to try again.',
+      { min: '1MiB' },
+    ),
+  },
+)
 
 export type OtlpOptions = Values<typeof options>
 
 export const otlp = {
   name: 'otlp',
-  about: 'Takes OTLP traces, metrics and logs from the SDK of the application.',
+  about: 'Receives OTLP traces, metrics and logs from the SDK of the application.',
   families,
   options,
+  off: ({ http, grpc }, fed) => !http.listen && !grpc.listen && !fed,
   start,
-} as const
+} as const satisfies Part<OtlpOptions, OtlpHost>
 
-async function start(options: OtlpOptions, host: Host, consumers: Consumers): Promise<OtlpRunning> {
-  const reasons = {
-    traces: REASONS.traces,
-    metrics: united('metrics', consumers.metrics),
-    logs: united('logs', consumers.logs),
-  }
-  const ledger = new Ledger(host.metrics, reasons, [
-    ...(options.http.listen ? ['http' as const] : []),
-    ...(options.grpc.listen ? ['grpc' as const] : []),
-  ])
+async function start(options: OtlpOptions, host: OtlpHost): Promise<OtlpRunning> {
+  const { consumers } = host
+  const places = { http: new Places(options.http.max_connections), grpc: new Places(options.grpc.max_connections) }
+  const ledger = new Ledger(host.metrics, consumers, {
+    ...(options.http.listen && { http: places.http }),
+    ...(options.grpc.listen && { grpc: places.grpc }),
+  })
   const held = host.metrics.gauge(inflight)
-  const budget = new Budget(options.max_inflight)
-  const intake = new Intake(options, consumers, ledger, host.log, host.clock)
+  const budget = new Budget(host.memory.allot('otlp', options.max_inflight ?? host.memory.total / 2))
+  const memory = { budget, bodies: new Bodies(host.onLargeBody ?? (() => {})) }
+  const intake = new OtlpIntake(options, consumers, ledger, host.log, host.clock, host.hops)
   const findings: Finding[] = []
-  const doors: Door[] = []
+  const listeners: Listener[] = []
+  const { clock, log } = host
+  const told = new Set<number>()
+  const around: Surroundings = {
+    http: {
+      receiver: httpReceiver({ ...options, ...options.http }, intake, memory, ledger, clock),
+      places: places.http,
+      header_timeout: options.http.header_timeout,
+      onSilent: () => ledger.answered('none', 'http', 408),
+    },
+    grpc: {
+      receiver: grpcReceiver({ ...options, ...options.grpc }, intake, memory, ledger, clock),
+      places: places.grpc,
+      header_timeout: options.grpc.header_timeout,
+    },
+    clock,
+    onTls(port) {
+      if (told.has(port)) return
+      told.add(port)
+      const text = `a client speaks TLS to port ${port}, which takes plain text; give it a URL with http:// (gRPC: insecure)`
+      findings.push({ level: 'warning', text })
+      log.warn(text)
+    },
+  }
 
-  const both = async (address: Listen | undefined, option: string, make: () => Door): Promise<Listen | undefined> => {
+  /** Listens at the address and, if it is a loopback address, at the one of the other family. */
+  const listenAt = async (protocol: 'http' | 'grpc', address: Listen | undefined): Promise<Listen | undefined> => {
     if (!address) return undefined
-    const first = make()
+    const option = `otlp.${protocol}.listen`
+    const first = new Listener(protocol, around)
     const real = await open(first.server, address, option)
-    doors.push(first)
+    listeners.push(first)
     const text = exposure(real, option)
     if (text !== undefined) findings.push({ level: 'warning', text })
     const other = twin(address.host)
-    const second = other && make()
+    const second = other && new Listener(protocol, around)
     const code = second && (await tryOpen(second.server, other, real.port))
-    if (second && code === undefined) doors.push(second)
+    if (second && code === undefined) listeners.push(second)
     else if (code === 'EADDRINUSE') findings.push({ level: 'warning', text: shared(other, real) })
     return real
   }
   const close = async () => {
-    await Promise.all(doors.splice(0).map(door => shut(door, host)))
+    await shut(listeners.splice(0), around)
     await intake[Symbol.asyncDispose]()
   }
   let http: Listen | undefined
   let grpc: Listen | undefined
   try {
-    http = await both(options.http.listen, 'otlp.http.listen', () =>
-      httpDoor({ ...options, ...options.http }, intake, budget, ledger, host.clock),
-    )
-    grpc = await both(options.grpc.listen, 'otlp.grpc.listen', () =>
-      grpcDoor({ ...options, ...options.grpc }, intake, budget, ledger, host.clock),
-    )
+    http = await listenAt('http', options.http.listen)
+    grpc = await listenAt('grpc', options.grpc.listen)
   } catch (error) {
     await close()
     throw error
   }
   return {
+    intake,
     address: () => ({ http, grpc }),
     findings: () => findings,
+    ledger: () => ledgerRows(host.metrics),
     collect() {
       ledger.publish()
       held.set(budget.used)
@@ -236,31 +196,19 @@ async function start(options: OtlpOptions, host: Host, consumers: Consumers): Pr
   }
 }
 
-/** What the doors have in common. */
-interface Door {
-  readonly server: Server
-  /** No new requests; those on their way may end. */
-  drain(): void
-  /** Ends every connection at once. */
-  cut(): void
-}
-
-/** Requests on their way get this long to arrive and be answered after the door has closed. */
+/** Requests on their way get this long to arrive and be answered after the listeners have closed. */
 const GRACE_MS = 5000
 
-async function shut({ server, drain, cut }: Door, { clock }: Host): Promise<void> {
+async function shut(listeners: readonly Listener[], { http, grpc, clock }: Surroundings): Promise<void> {
   const closed = new AbortController()
-  server.close(() => closed.abort())
-  drain()
+  const all = listeners.map(each => new Promise<void>(resolve => each.close(resolve)))
+  Promise.all(all).then(() => closed.abort())
+  for (const { receiver } of [http, grpc]) receiver.drain()
   await clock.sleep(GRACE_MS, closed.signal).catch(() => {})
-  cut()
+  for (const { receiver } of [http, grpc]) receiver.cut()
 }
 
 function shared(host: string | undefined, real: Listen): string {
   const endpoint = `${real.host}:${real.port}`
   return `port ${real.port} of ${host} belongs to another program, which clients may reach by "localhost"; give them ${endpoint}`
-}
-
-function united(signal: Signal, consumers: readonly RequestConsumer[] = []): readonly string[] {
-  return [...new Set([...REASONS[signal], ...consumers.flatMap(each => each.reasons)])]
 }

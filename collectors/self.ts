@@ -1,9 +1,9 @@
 // The sidecar itself: its version, what it costs, and whether its event loop keeps up.
 //
 // Some of prom-client's default metrics stand here under `pillion_`, since bare process_* and nodejs_* belong to the
-// application. Left out are the gauges that forget when one scraper reads them (event loop lag), what needs a timer ten
-// times a second (event loop utilisation), what is misnamed for promtool (gauges that end in _total), and its CPU counters,
-// which load 8 MiB of OpenTelemetry for an exemplar.
+// application. Left out are gauges that are reset when one scraper reads them (event loop lag), a timer that runs ten times a
+// second (event loop utilisation), names that promtool refuses (gauges that end in _total), and the CPU counters, which
+// load 8 MiB of OpenTelemetry for an exemplar.
 
 import gc from 'prom-client/lib/metrics/gc.js'
 import heapSizeAndUsed from 'prom-client/lib/metrics/heapSizeAndUsed.js'
@@ -11,31 +11,32 @@ import memory from 'prom-client/lib/metrics/osMemoryHeap.js'
 import maxFds from 'prom-client/lib/metrics/processMaxFileDescriptors.js'
 import openFds from 'prom-client/lib/metrics/processOpenFileDescriptors.js'
 import startTime from 'prom-client/lib/metrics/processStartTime.js'
-import { counter, gauge, histogram } from '../exporter/metrics.ts'
-import { section, url, type Values } from '../options/kinds.ts'
-import type { Collector, Host, Running } from './collector.ts'
+import { counter, gauge, histogram } from '../metrics/family.ts'
+import { type Kind, section, shown, url, type Values } from '../options/kinds.ts'
+import type { Host } from '../telemetry/host.ts'
+import type { Part, Running } from '../telemetry/part.ts'
 
-export const buildInfo = gauge('pillion_build_info', '1, with the versions of the sidecar and of its Node.', [
+export const buildInfo = gauge('pillion_build_info', 'The versions of the sidecar and of its Node. Always 1.', [
   'version',
   'node',
 ])
 export const loopDelay = histogram(
   'pillion_event_loop_delay_seconds',
-  'How much later than due a timer ran, sampled twice a second: what a request or a probe had to wait for the sidecar.',
+  'How late a timer ran, sampled twice a second: the time that requests and probes wait for the event loop of the sidecar.',
   [],
   [0.001, 0.0025, 0.005, 0.01, 0.03, 0.05, 0.1, 0.25, 1],
 )
 
 export const cpu = counter('pillion_process_cpu_seconds_total', 'CPU time of the sidecar itself.', ['mode'])
 
-export const ownMemory = gauge('pillion_process_resident_memory_bytes', 'Resident memory size in bytes.')
+const ownMemory = gauge('pillion_process_resident_memory_bytes', 'Resident memory size in bytes.')
 
 export const uncaughtExceptions = counter(
   'pillion_uncaught_exceptions_total',
-  'Errors that nothing in the sidecar caught. Each is a bug in it, is logged, and does not end the application.',
+  'Uncaught errors of the sidecar. Each is a bug, is logged, and does not end the application.',
 )
 
-/** What the chosen default metrics of prom-client yield, declared for the catalogue in prom-client's own words. */
+/** The families of the chosen default metrics of prom-client, declared for the catalogue in prom-client's own words. */
 export const borrowed = {
   startTime: gauge('pillion_process_start_time_seconds', 'Start time of the process since unix epoch in seconds.'),
   residentMemory: ownMemory,
@@ -56,11 +57,26 @@ export const borrowed = {
 
 const SAMPLE_MS = 500
 
-export const options = section('The sidecar itself.', {
-  traces: url(
-    'Where spans of its own go: the base URL of an OTLP/HTTP receiver, to which it adds v1/traces. Each health probe is a span, which the application’s own span joins. Loads the OpenTelemetry SDK (20 MiB).',
-  ),
-})
+/** A switch, or the URL of another receiver: "true", "false" or the URL. */
+const traces: Kind<string> = {
+  kind: 'scalar',
+  about:
+    'Whether the sidecar records spans of its own: of probes, scrapes, pushes and reloads. true: they go to its own OTLP/HTTP receiver, and are kept and forwarded like those of the application; a URL: to the OTLP/HTTP receiver with this base URL, to which v1/traces is added. The application’s span of a probe belongs to the trace of the probe. Loads the OpenTelemetry SDK (38 MiB).',
+  expects: 'true, false or a URL (http://… or https://…)',
+  json: { type: ['boolean', 'string'] },
+  default: 'false',
+  parse(value) {
+    if (value === true || value === false || value === 'true' || value === 'false') return String(value)
+    try {
+      return url('').parse(value)
+    } catch {
+      throw new Error(`must be ${this.expects}, not ${shown(value)}`)
+    }
+  },
+  write: value => (value === 'true' || value === 'false' ? value === 'true' : value),
+}
+
+export const options = section('The sidecar itself.', { traces })
 
 export type SelfOptions = Values<typeof options>
 
@@ -69,14 +85,16 @@ export interface SelfRunning extends Running {
   uncaught(): void
 }
 
-export const self: Omit<Collector<SelfOptions>, 'start'> & {
-  start(options: SelfOptions, host: Host, about: { readonly version: string }): SelfRunning
-} = {
+export interface SelfHost extends Host {
+  readonly version: string
+}
+
+export const self = {
   name: 'self',
   about: 'The sidecar itself: version, CPU, memory, event loop.',
   families: [buildInfo, loopDelay, cpu, uncaughtExceptions, ...Object.values(borrowed)],
   options,
-  start(_options, { metrics, clock }, { version }) {
+  start(_options: SelfOptions, { metrics, clock, version }: SelfHost): SelfRunning {
     metrics.gauge(buildInfo).set({ version, node: process.version }, 1)
     for (const register of [startTime, memory, openFds, maxFds, heapSizeAndUsed, gc])
       register(metrics.registry, { prefix: 'pillion_' })
@@ -91,6 +109,9 @@ export const self: Omit<Collector<SelfOptions>, 'start'> & {
     }, SAMPLE_MS).unref()
     return {
       uncaught: () => uncaught.inc(),
+      async facts() {
+        return (await metrics.samples(ownMemory)).map(({ value }) => ({ name: 'memory', value, unit: 'bytes' }))
+      },
       collect() {
         const { user, system } = process.cpuUsage()
         used.set({ mode: 'user' }, user / 1e6)
@@ -101,4 +122,4 @@ export const self: Omit<Collector<SelfOptions>, 'start'> & {
       },
     }
   },
-}
+} satisfies Part<SelfOptions, SelfHost>

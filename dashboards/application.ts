@@ -1,11 +1,12 @@
-// One application on one screen: whose fault is it? Its health, its requests, and for each resource what it used next to
-// what it was denied.
+// One application on one screen, to find the cause of a problem: its health, its requests, and for each resource what it used
+// beside what it was denied.
 
 import { componentUp, consecutiveFailures, healthUp, probeDuration, probePhase } from '../collectors/health.ts'
-import { records } from '../collectors/logs.ts'
 import { families as app } from '../collectors/process.ts'
-import { calls } from '../collectors/spans.ts'
-import { type Board, chosen, EVENTS, folded, open } from './board.ts'
+import { records } from '../processors/logs.ts'
+import { calls } from '../processors/spans.ts'
+import { type Board, chosen, EVENTS, folded, open, SERVICE } from './board.ts'
+import { OF_SERVICE, TRACES, to } from './links.ts'
 import {
   cores,
   cpuOfLimit,
@@ -18,26 +19,34 @@ import {
   SERVED,
   throttled,
 } from './measures.ts'
+import { peers } from './outbound.ts'
 import { lines, stat, timeline, UP_OR_DOWN } from './panels.ts'
-import { max, min, split, sum } from './promql.ts'
+import { binary, max, min, observed, split, sum } from './promql.ts'
 import { now, series, traced } from './query.ts'
 import {
+  AVAILABILITY_STEPS,
   ERROR_STEPS,
   LATENCY_STEPS,
   NO_CGROUP,
   NO_PROBE,
   NO_PROCESS,
+  NO_REQUESTS,
   NO_SPANS,
   NOT_LIMITED,
   SATURATION_STEPS,
 } from './terms.ts'
 
+/** Several services may send to one sidecar; the figures of requests are those of the chosen ones. */
+const HERE = { service: { re: '$service' } } as const
+
 export const application: Board = {
   uid: 'pillion-application',
   title: 'Pillion / Application',
   about:
-    'One application: is it well, and if not, is it the code, the machine, or somebody it depends on? Choose one instance; of several, figures are summed.',
+    'One application: is it well, and if not, is it the code, the machine, or a service it depends on? Choose one instance; figures of several are summed. Where several services send to one sidecar, choose a service too.',
   one: true,
+  traces: true,
+  variables: [SERVICE],
   annotations: EVENTS,
   rows: [
     open(100, 'Is it well?', [
@@ -46,11 +55,25 @@ export const application: Board = {
         title: 'Health',
         about: 'The worst of its probes, after thresholds (app_health_up). Down is bad.',
         unit: 'none',
-        queries: [series(min(chosen.value(healthUp)), 'Health')],
+        queries: [now(min(chosen.value(healthUp)), 'Health')],
+        more: to('pillion-health'),
         empty: NO_PROBE,
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
         mode: 'colour',
+        width: 3,
+      }),
+      stat({
+        id: 10,
+        title: 'Available',
+        about:
+          'Share of the time shown in which all of its probes said up (app_health_up), of the worst instance. It is of time, not of probes.',
+        unit: 'percentunit',
+        queries: [now(min(min(chosen.over('avg', healthUp, {}, '$__range'), PER_INSTANCE)), 'Available')],
+        more: to('pillion-health'),
+        empty: NO_PROBE,
+        steps: AVAILABILITY_STEPS,
+        decimals: 2,
         width: 3,
       }),
       stat({
@@ -60,6 +83,7 @@ export const application: Board = {
           'Age of its main process (app_process_uptime_seconds). Absent while there is none; a few minutes after no deployment is bad.',
         unit: 'dtdurations',
         queries: [now(min(chosen.value(app.uptime)), 'Uptime')],
+        more: to('pillion-process'),
         empty: 'not running',
         steps: ['orange', [300, 'text']],
         width: 3,
@@ -74,14 +98,15 @@ export const application: Board = {
         empty: NO_PROCESS,
         steps: ['green', [0.5, 'orange']],
         decimals: 0,
-        width: 3,
+        width: 2,
       }),
       stat({
         id: 4,
         title: 'Requests',
         about: 'Requests served per second (traces_spanmetrics_calls_total). A sudden fall is bad.',
         unit: 'reqps',
-        queries: [series(requests(chosen, []), 'Requests')],
+        queries: [series(requests(chosen, [], HERE), 'Requests')],
+        more: to('pillion-requests'),
         empty: NO_SPANS,
         width: 3,
       }),
@@ -89,10 +114,11 @@ export const application: Board = {
         id: 5,
         title: 'Errors',
         about:
-          'Part of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
+          'Share of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
         unit: 'percentunit',
-        queries: [series(errors(chosen, []), 'Errors')],
-        empty: NO_SPANS,
+        queries: [now(errors(chosen, [], HERE), 'Errors')],
+        more: to('pillion-requests'),
+        empty: NO_REQUESTS,
         steps: ERROR_STEPS,
         decimals: 2,
         mode: 'colour',
@@ -104,8 +130,9 @@ export const application: Board = {
         about:
           '95 of 100 served requests took at most this long (traces_spanmetrics_latency). Compare with what you promise.',
         unit: 's',
-        queries: [series(duration(chosen, 0.95, []), 'p95')],
-        empty: NO_SPANS,
+        queries: [now(observed(duration(chosen, 0.95, [], HERE)), 'p95')],
+        more: to('pillion-requests'),
+        empty: NO_REQUESTS,
         steps: LATENCY_STEPS,
         mode: 'colour',
         width: 3,
@@ -114,25 +141,27 @@ export const application: Board = {
         id: 7,
         title: 'Main thread',
         about:
-          'Part of the time that the main thread was on a core (app_process_main_thread_cpu_seconds_total). Near 100 % an event loop is saturated.',
+          'Share of the time that the main thread was on a core (app_process_main_thread_cpu_seconds_total). Near 100 % an event loop is saturated.',
         unit: 'percentunit',
         queries: [series(max(mainThread(chosen)), 'Main thread')],
+        more: to('pillion-runtime'),
         empty: NO_PROCESS,
         steps: SATURATION_STEPS,
         decimals: 0,
-        width: 3,
+        width: 2,
       }),
       stat({
         id: 8,
         title: 'Memory of limit',
         about:
-          'Memory that cannot be dropped, as a part of the limit (app_cgroup_memory_working_set_bytes). Near 100 % it is killed.',
+          'Memory that cannot be dropped, as a share of the limit (app_cgroup_memory_working_set_bytes). Near 100 % it is killed.',
         unit: 'percentunit',
         queries: [series(max(memoryOfLimit(chosen)), 'Memory of limit')],
+        more: to('pillion-process'),
         empty: NOT_LIMITED,
         steps: SATURATION_STEPS,
         decimals: 0,
-        width: 3,
+        width: 2,
       }),
       timeline({
         id: 9,
@@ -158,7 +187,7 @@ export const application: Board = {
         about:
           'Requests served per second by status (traces_spanmetrics_calls_total). STATUS_CODE_ERROR growing is bad.',
         unit: 'reqps',
-        queries: [series(sum(chosen.rate(calls, SERVED), ['status_code']), '{{status_code}}')],
+        queries: [series(sum(chosen.rate(calls, { ...SERVED, ...HERE }), ['status_code']), '{{status_code}}')],
         empty: NO_SPANS,
         stacked: true,
         width: 6,
@@ -168,9 +197,10 @@ export const application: Board = {
         id: 21,
         title: 'Errors by service',
         about:
-          'Part of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
+          'Share of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
         unit: 'percentunit',
-        queries: [series(errors(chosen, ['service']), '{{service}}')],
+        queries: [series(errors(chosen, ['service'], HERE), '{{service}}')],
+        links: [TRACES.failed, OF_SERVICE],
         empty: NO_SPANS,
         steps: ERROR_STEPS,
         width: 6,
@@ -183,9 +213,9 @@ export const application: Board = {
           'Half, 95 and 99 of 100 served requests took at most this long (traces_spanmetrics_latency). Points are exemplars: click one for its trace.',
         unit: 's',
         queries: [
-          traced(duration(chosen, 0.99, []), 'p99'),
-          series(duration(chosen, 0.95, []), 'p95'),
-          series(duration(chosen, 0.5, []), 'p50'),
+          traced(duration(chosen, 0.99, [], HERE), 'p99'),
+          series(duration(chosen, 0.95, [], HERE), 'p95'),
+          series(duration(chosen, 0.5, [], HERE), 'p50'),
         ],
         empty: NO_SPANS,
         width: 6,
@@ -211,6 +241,7 @@ export const application: Board = {
         height: 7,
       }),
     ]),
+    open(250, 'What it waited for', peers(24, 7)),
     open(300, 'What it used, and what it was denied', [
       lines({
         id: 30,
@@ -233,11 +264,14 @@ export const application: Board = {
         id: 31,
         title: 'Memory',
         about:
-          'Memory in RAM and what cannot be dropped, against the limit (app_process_resident_memory_bytes, app_cgroup_memory_…). Reaching the limit is fatal.',
+          'Memory in RAM (app_process_resident_memory_bytes), and what of the cgroup cannot be dropped against its limit (app_cgroup_memory_…). Reaching the limit is fatal. Without a limit the cgroup may be the whole machine, so only the application is shown.',
         unit: 'bytes',
         queries: [
           series(sum(chosen.value(app.residentMemory)), 'resident'),
-          series(sum(chosen.value(app.cgroupWorkingSet)), 'working set of the cgroup'),
+          series(
+            sum(binary(chosen.value(app.cgroupWorkingSet), 'and', chosen.value(app.cgroupMemoryLimit))),
+            'working set of the cgroup',
+          ),
           series(sum(chosen.value(app.swap)), 'swapped out'),
           series(sum(chosen.value(app.cgroupMemoryLimit)), 'limit'),
         ],
@@ -278,7 +312,7 @@ export const application: Board = {
         id: 40,
         title: 'Pressure',
         about:
-          'Part of the time in which something in its cgroup waited for a resource (PSI some). Above a few per cent requests get slower.',
+          'Share of the time in which something in its cgroup waited for a resource (PSI some). Above a few per cent requests get slower.',
         unit: 'percentunit',
         queries: [series(chosen.rate(app.cgroupWaiting), '{{instance}} {{resource}}')],
         empty: 'the kernel offers no pressure information for this cgroup',
@@ -287,7 +321,7 @@ export const application: Board = {
         id: 41,
         title: 'CPU of the quota',
         about:
-          'CPU used as a part of the quota, and the part of the periods in which the quota stopped it. Throttling below 100 % means bursts.',
+          'CPU used as a share of the quota, and the share of the periods in which the quota stopped it. Throttling below 100 % means bursts.',
         unit: 'percentunit',
         queries: [
           series(cpuOfLimit(chosen), '{{instance}} of the quota'),
@@ -331,13 +365,14 @@ export const application: Board = {
         about:
           '95 of 100 served requests took at most this long, by operation (traces_spanmetrics_latency). See the Requests dashboard for more.',
         unit: 's',
-        queries: [series(duration(chosen, 0.95, ['service', 'span_name']), '{{service}} {{span_name}}')],
+        queries: [series(duration(chosen, 0.95, ['service', 'span_name'], HERE), '{{service}} {{span_name}}')],
+        links: [TRACES.operation, OF_SERVICE],
         empty: NO_SPANS,
       }),
       lines({
         id: 45,
         title: 'Main thread by instance',
-        about: 'Part of the time that the main thread was on a core. Near 100 % an event loop is saturated.',
+        about: 'Share of the time that the main thread was on a core. Near 100 % an event loop is saturated.',
         unit: 'percentunit',
         queries: [series(max(mainThread(chosen), PER_INSTANCE), '{{instance}}')],
         empty: NO_PROCESS,

@@ -6,17 +6,25 @@ import * as sdk from '@grafana/grafana-foundation-sdk/dashboard'
 import { healthUp } from '../collectors/health.ts'
 import { families as app } from '../collectors/process.ts'
 import { buildInfo } from '../collectors/self.ts'
-import { calls } from '../collectors/spans.ts'
-import type { Family } from '../exporter/metrics.ts'
+import type { Family } from '../metrics/family.ts'
+import { episodes } from '../processors/blame.ts'
+import { calls } from '../processors/spans.ts'
+import { OF_SERVICE, ofInstance, TRACES, type Uid } from './links.ts'
 import { letter, type Panel } from './panels.ts'
-import { binary, select, type Vector } from './promql.ts'
+import { binary, count, select, type Vector } from './promql.ts'
 import { DATASOURCE } from './query.ts'
+import { targetsOf, VERSION } from './targets.ts'
 
-/** What panels of the chosen jobs and instances ask. */
+const CHOICE = { job: { re: '$job' }, namespace: { re: '$namespace' }, instance: { re: '$instance' } } as const
+
+/** Selects the series of the chosen jobs, namespaces and instances. */
 export const chosen = select({
-  where: { job: { re: '$job' }, instance: { re: '$instance' } },
+  where: CHOICE,
   window: '$__rate_interval',
 })
+
+/** The same a week before. */
+export const weekBefore = select({ where: CHOICE, window: '$__rate_interval', ago: '1w' })
 
 export interface Row {
   readonly id: number
@@ -37,12 +45,16 @@ export function folded(id: number, title: string, panels: readonly Panel[]): Row
 
 export interface Board {
   /** Also the file name: fixed for ever, since links and alerts name it. */
-  readonly uid: string
+  readonly uid: Uid
   readonly title: string
   readonly about: string
   /** Whether one instance is shown at first, rather than all. */
   readonly one?: boolean
-  /** Variables beyond job and instance. */
+  /** It is about services, over all their instances: there is no variable for instances. */
+  readonly ofServices?: boolean
+  /** Its panels lead to traces, in a data source that is chosen. */
+  readonly traces?: boolean
+  /** Variables beyond job, namespace and instance. */
   readonly variables?: readonly Variable[]
   readonly annotations: readonly Annotation[]
   readonly rows: readonly Row[]
@@ -56,6 +68,8 @@ export interface Variable {
   readonly of: string
   /** Matchers in PromQL. */
   readonly where: string
+  /** The regular expression behind "All"; ".*" where the label may be absent. */
+  readonly all?: '.+' | '.*'
 }
 
 export interface Annotation {
@@ -63,9 +77,12 @@ export interface Annotation {
   readonly colour: string
   readonly query: Vector<string>
   readonly title: string
+  /** The value is the time of the event, in milliseconds since the epoch, instead of that of the sample. */
+  readonly valueIsTime?: boolean
 }
 
-export const OF_CHOSEN = 'job=~"$job", instance=~"$instance"'
+export const OF_JOB = 'job=~"$job", namespace=~"$namespace"'
+export const OF_CHOSEN = `${OF_JOB}, instance=~"$instance"`
 
 export const SERVICE: Variable = { name: 'service', label: 'Service', family: calls, of: 'service', where: OF_CHOSEN }
 export const SPAN_NAME: Variable = {
@@ -76,26 +93,51 @@ export const SPAN_NAME: Variable = {
   where: `${OF_CHOSEN}, service=~"$service"`,
 }
 
-// Windows are fixed, as an annotation's query is asked each 60 s: twice that leaves no gap.
+// Grafana asks for about 100 points of the time shown, so that a fixed window would leave gaps. A restart is the start of a
+// process, which says itself when it was (in milliseconds, as Grafana takes it).
 const restarts: Annotation = {
-  name: 'Restarts',
+  name: 'Starts',
   colour: 'orange',
-  query: binary(chosen.increase(app.restarts, {}, '2m'), '>', '0'),
-  title: '{{instance}}: the application restarted',
+  query: binary(chosen.value(app.startTime), '*', '1000'),
+  valueIsTime: true,
+  title: '{{instance}}: the application started',
 }
 const flips: Annotation = {
   name: 'Health flips',
   colour: 'red',
-  query: binary(chosen.changes(healthUp, {}, '2m'), '>', '0'),
+  query: binary(chosen.changes(healthUp, {}, '$__interval'), '>', '0'),
   title: '{{instance}}: {{probe}} changed',
+}
+/** A version that nobody had in the hour before the step; a roll-back within the hour is not one. */
+const versions = targetsOf('service', 'service_version')
+const deployments: Annotation = {
+  name: 'Versions',
+  colour: 'green',
+  query: binary(
+    count(chosen.value(versions, { service_version: { not: '' } }), VERSION),
+    'unless',
+    count(
+      select({ where: CHOICE, window: '1h', ago: '$__interval' }).over('last', versions, {
+        service_version: { not: '' },
+      }),
+      VERSION,
+    ),
+  ),
+  title: '{{service}}: version {{service_version}}',
 }
 const kills: Annotation = {
   name: 'OOM kills',
   colour: 'purple',
-  query: binary(chosen.increase(app.cgroupOomKills, {}, '2m'), '>', '0'),
+  query: binary(chosen.increase(app.cgroupOomKills, {}, '$__interval'), '>', '0'),
   title: '{{instance}}: out of memory, a process was killed',
 }
-export const EVENTS: readonly Annotation[] = [restarts, flips, kills]
+const slow: Annotation = {
+  name: 'Slow requests',
+  colour: 'yellow',
+  query: chosen.happened(episodes),
+  title: '{{instance}}: {{span_name}} became slow: {{cause}}',
+}
+export const EVENTS: readonly Annotation[] = [restarts, flips, kills, deployments, slow]
 
 export function build(board: Board): sdk.Dashboard {
   const builder = new sdk.DashboardBuilder(board.title)
@@ -124,9 +166,11 @@ export function build(board: Board): sdk.Dashboard {
 
 function variables({
   one = false,
+  ofServices = false,
+  traces = false,
   variables: more = [],
 }: Board): (sdk.DatasourceVariableBuilder | sdk.QueryVariableBuilder)[] {
-  const values = ({ name, label, family, of, where }: Variable, all: boolean) => {
+  const values = ({ name, label, family, of, where, all: every = '.+' }: Variable, all: boolean) => {
     const built = new sdk.QueryVariableBuilder(name)
       .label(label)
       .datasource(DATASOURCE)
@@ -135,18 +179,32 @@ function variables({
       .sort(sdk.VariableSort.AlphabeticalAsc)
       .multi(true)
       .includeAll(all)
-      .allValue('.+')
+      .allValue(every)
     return built
   }
   const job = { name: 'job', label: 'Job', family: buildInfo, of: 'job', where: '' }
-  const instance = { name: 'instance', label: 'Instance', family: buildInfo, of: 'instance', where: 'job=~"$job"' }
+  // Outside of Kubernetes there is no such label, and "All" must match that too.
+  const namespace = {
+    name: 'namespace',
+    label: 'Namespace',
+    family: buildInfo,
+    of: 'namespace',
+    where: 'job=~"$job"',
+    all: '.*',
+  } as const
+  const instance = { name: 'instance', label: 'Instance', family: buildInfo, of: 'instance', where: OF_JOB }
   return [
-    new sdk.DatasourceVariableBuilder('datasource').label('Data source').type('prometheus'),
+    new sdk.DatasourceVariableBuilder('prometheus_datasource').label('Prometheus data source').type('prometheus'),
+    ...(traces ? [new sdk.DatasourceVariableBuilder('tempo_datasource').label('Tempo data source').type('tempo')] : []),
     values(job, true),
-    values(instance, !one),
+    values(namespace, true),
+    ...(ofServices ? [] : [values(instance, !one)]),
     ...more.map(each => values(each, true)),
   ]
 }
+
+/** The shortest $__interval of an annotation: four scrapes, so that a rate has something to look at. */
+const STEP = '60s'
 
 function annotations(ours: readonly Annotation[]): sdk.AnnotationQueryBuilder[] {
   const grafanas = new sdk.AnnotationQueryBuilder()
@@ -157,14 +215,15 @@ function annotations(ours: readonly Annotation[]): sdk.AnnotationQueryBuilder[] 
     .iconColor('rgba(0, 211, 255, 1)')
     .type('dashboard')
     .builtIn(1)
-  const asked = ours.map(({ name, colour, query, title }) =>
+  const asked = ours.map(({ name, colour, query, title, valueIsTime = false }) =>
     new sdk.AnnotationQueryBuilder()
       .name(name)
       .datasource(DATASOURCE)
       .enable(true)
       .iconColor(colour)
       .expr(query.text)
-      .step('60s')
+      .step(STEP)
+      .useValueForTime(valueIsTime)
       .titleFormat(title),
   )
   return [grafanas, ...asked]
@@ -206,7 +265,7 @@ function flow(panels: readonly Panel[], top: number): { panels: sdk.Panel[]; end
   return { panels: placed, end: y + height }
 }
 
-/** What the builders say too much or too little. */
+/** Corrects what the builders write too much or too little of. */
 function finish(dashboard: sdk.Dashboard): sdk.Dashboard {
   // Their default hides links and annotations in a menu of Grafana 12.3 and later.
   for (const each of [...(dashboard.links ?? []), ...(dashboard.annotations?.list ?? [])]) drop(each, ['placement'])
@@ -214,15 +273,38 @@ function finish(dashboard: sdk.Dashboard): sdk.Dashboard {
     drop(variable, ['auto', 'auto_min', 'auto_count', 'allowCustomValue', 'skipUrlSync'])
   for (const variable of dashboard.templating?.list ?? []) Object.assign(variable, { current: {} })
   for (const panel of dashboard.panels ?? []) {
-    if ('collapsed' in panel) panel.panels.forEach(name)
-    else name(panel)
+    for (const each of 'collapsed' in panel ? panel.panels : [panel]) {
+      name(each)
+      lead(each, dashboard.uid)
+    }
   }
   return dashboard
+}
+
+/** A click on a series of an instance or of a service leads on to it, unless the panel says where. */
+function lead({ type, targets = [], fieldConfig }: sdk.Panel, uid: string | undefined): void {
+  const defaults = fieldConfig?.defaults
+  if (!defaults || defaults.links || !['timeseries', 'state-timeline'].includes(type)) return
+  const named = (label: string) =>
+    targets.every(target => 'legendFormat' in target && `${target.legendFormat}`.includes(`{{${label}}}`))
+  const links = [
+    ...(named('instance')
+      ? [ofInstance(uid === 'pillion-application' ? 'pillion-process' : 'pillion-application')]
+      : []),
+    ...(named('service')
+      ? [uid !== 'pillion-requests' ? OF_SERVICE : named('span_name') ? TRACES.operation : TRACES.service]
+      : []),
+  ]
+  if (links.length > 0) Object.assign(defaults, { links })
 }
 
 /** Names the queries, and leaves out what repeats a default of Grafana. */
 function name(panel: sdk.Panel): void {
   drop(panel, ['repeatDirection', 'transparent'])
+  // Of a link in a panel Grafana reads these two; the builder's others are those of a dashboard's links.
+  const { defaults } = panel.fieldConfig ?? {}
+  for (const place of [panel, defaults])
+    if (place?.links) Object.assign(place, { links: place.links.map(({ title, url }) => ({ title, url })) })
   for (const [index, query] of (panel.targets ?? []).entries()) Object.assign(query, { refId: letter(index) })
 }
 

@@ -6,6 +6,17 @@ import { healthBoard } from './health.ts'
 import { overview } from './overview.ts'
 import { processBoard } from './process.ts'
 import { requestsBoard } from './requests.ts'
+import { runtime } from './runtime.ts'
 import { sidecar } from './sidecar.ts'
+import { slo } from './slo.ts'
 
-export const BOARDS: readonly Board[] = [overview, application, requestsBoard, processBoard, healthBoard, sidecar]
+export const BOARDS: readonly Board[] = [
+  overview,
+  application,
+  requestsBoard,
+  runtime,
+  processBoard,
+  healthBoard,
+  slo,
+  sidecar,
+]

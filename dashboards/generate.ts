@@ -1,8 +1,9 @@
 // All that is generated from the declarations: the dashboards as Grafana imports them, the rules as Prometheus loads them,
-// and the tests of the rules. The SDK of Grafana is needed for this only, so nothing that runs in production imports it.
+// the tests of the rules, and the data sources. The SDK of Grafana is needed for this only, so nothing that runs in production imports it.
 
 import { build } from './board.ts'
 import { BOARDS } from './boards.ts'
+import { dataSources } from './datasources.ts'
 import { storyFiles } from './rules/stories.ts'
 import { GROUPS, PLACES, ruleFiles } from './rules.ts'
 
@@ -17,5 +18,13 @@ export async function generateDashboards(): Promise<{ readonly path: string; rea
     path: `dashboards/rules/tests/${name}`,
     text,
   }))
-  return [...boards, ...rules, ...tests]
+  const folder = 'deploy/grafana'
+  const sources = [
+    { path: `${folder}/provisioning/datasources/pillion.yaml`, text: dataSources({ sidecars: ['$PILLION_URL'] }) },
+    {
+      path: `${folder}/with-tempo/pillion.yaml`,
+      text: dataSources({ sidecars: ['$PILLION_URL'], tempo: '$TEMPO_URL' }),
+    },
+  ]
+  return [...boards, ...rules, ...tests, ...sources]
 }

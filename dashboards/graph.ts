@@ -1,12 +1,13 @@
-// Who calls whom: the edges of the service graph that touch the chosen services. Grafana's own service graph, a view of a
-// data source of traces, reads the same metrics and draws them; here they are numbers, and need no such data source.
+// The edges of the service graph that touch the chosen services, as numbers. Grafana's own service graph, a view of a data
+// source of traces, draws the same metrics; these panels need no such data source.
 
-import { graphClient, graphFailed, graphServer, graphTotal, targetInfo } from '../collectors/spans.ts'
-import { type GaugeFamily, gauge } from '../exporter/metrics.ts'
+import { graphClient, graphFailed, graphServer, graphTotal } from '../processors/spans.ts'
 import { chosen, open, type Row } from './board.ts'
+import { CELL, TRACES } from './links.ts'
 import { lines, table } from './panels.ts'
 import { binary, count, happening, quantile, share, sum, type Vector, type Where } from './promql.ts'
 import { now, series } from './query.ts'
+import { targetsOf } from './targets.ts'
 import { ERROR_STEPS, LATENCY_STEPS, NO_SPANS } from './terms.ts'
 
 type Edge = (typeof graphTotal.labels)[number]
@@ -37,15 +38,16 @@ const RESOURCE = [
   'process_runtime_version',
   'host_name',
 ] as const
-const resources: GaugeFamily<(typeof RESOURCE)[number]> = gauge(targetInfo.name, targetInfo.help, RESOURCE)
+const resources = targetsOf(...RESOURCE)
 
 export const serviceGraph: Row = open(600, 'Who calls whom?', [
   table({
     id: 60,
     title: 'Service graph',
     about:
-      'One row for each pair of services, one of them chosen (traces_service_graph_request_…). A server that is slow for its client only: look at the way between them. Up to 100 ms the p95 is an estimate.',
+      'One row for each pair of services, one of them chosen (traces_service_graph_request_…). user begins a trace; servers whose callers have a sidecar of their own are counted there. A server that is slow for its client only: look at the network between them.',
     by: { client: 'Client', server: 'Server' },
+    leads: { client: CELL.client, server: CELL.server },
     columns: [
       { title: 'Requests', query: now(touching(total), NAME), unit: 'reqps' },
       {
@@ -61,6 +63,7 @@ export const serviceGraph: Row = open(600, 'Who calls whom?', [
       { title: 'p95 at the client', query: now(touching(p95(graphClient)), NAME), unit: 's', steps: LATENCY_STEPS },
     ],
     empty: NO_SPANS,
+    sorted: 'Errors',
     width: 16,
     height: 10,
   }),
@@ -71,6 +74,7 @@ export const serviceGraph: Row = open(600, 'Who calls whom?', [
       'Requests per second of which either side says ERROR (traces_service_graph_request_failed_total). The edge deepest in the graph is nearest to the cause.',
     unit: 'reqps',
     queries: [series(happening(touching(failed)), NAME)],
+    links: [TRACES.failedEdge],
     empty: 'no request failed',
     height: 10,
   }),
@@ -81,13 +85,14 @@ export const serviceGraph: Row = open(600, 'Who calls whom?', [
       'Requests per second by pair of services (traces_service_graph_request_total). More here than above it: somebody calls in a loop, or retries.',
     unit: 'reqps',
     queries: [series(touching(total), NAME)],
+    links: [TRACES.edge],
     empty: NO_SPANS,
   }),
   lines({
     id: 63,
     title: 'Time between client and server',
     about:
-      'What the client waits longer than the server works, in the mean (traces_service_graph_request_client_seconds less …_server_seconds), where both send spans here. High: network, proxies, queues for connections.',
+      'Mean time that the client waits longer than the server works (traces_service_graph_request_client_seconds less …_server_seconds), where both send spans here. High: network, proxies, queues for connections.',
     unit: 's',
     queries: [
       series(
@@ -96,12 +101,13 @@ export const serviceGraph: Row = open(600, 'Who calls whom?', [
       ),
     ],
     empty: 'no request was seen from both sides',
+    links: [TRACES.edge],
   }),
   table({
     id: 64,
     title: 'What sends spans',
     about:
-      'Processes that sent spans within the last 15 minutes by default, by service and version (traces_target_info). Several versions of one service: a roll-out that has not ended.',
+      'Processes that sent spans within the last 15 minutes by default, by service and version (traces_target_info). Several versions of one service: a roll-out is under way.',
     by: {
       service: 'Service',
       service_version: 'Version',
@@ -117,7 +123,9 @@ export const serviceGraph: Row = open(600, 'Who calls whom?', [
         decimals: 0,
       },
     ],
+    leads: { service: CELL.service, service_version: CELL.version },
     empty: NO_SPANS,
+    sorted: 'Processes',
     width: 8,
   }),
 ])

@@ -1,9 +1,10 @@
-// What the probes found: states, reasons, phases, components, certificates.
+// The results of the probes: states, reasons, phases, components, certificates.
 
 import * as health from '../collectors/health.ts'
 import { type Board, chosen, EVENTS, folded, OF_CHOSEN, open, type Variable } from './board.ts'
+import { CELL, to } from './links.ts'
 import { heatmap, lines, stat, table, timeline, UP_OR_DOWN } from './panels.ts'
-import { binary, happening, labelled, max, min, quantile, share, split, sum } from './promql.ts'
+import { binary, happening, labelled, max, min, observed, quantile, share, split, sum } from './promql.ts'
 import { heat, now, series } from './query.ts'
 import { NO_PROBE } from './terms.ts'
 
@@ -26,7 +27,8 @@ export const healthBoard: Board = {
         title: 'State',
         about: 'The worst of the chosen probes, after thresholds (app_health_up). Down is bad.',
         unit: 'none',
-        queries: [series(min(chosen.value(health.healthUp, HERE)), 'State')],
+        queries: [now(min(chosen.value(health.healthUp, HERE)), 'State')],
+        more: to('pillion-application'),
         empty: NO_PROBE,
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
@@ -34,21 +36,13 @@ export const healthBoard: Board = {
       }),
       stat({
         id: 2,
-        title: 'Failed probes',
+        title: 'Availability',
         about:
-          'Part of the probes over the time shown that failed (app_health_probe_failures_total), thresholds aside. Above 0 is worth a look.',
+          'Share of the time shown in which the worst of the chosen probes said up (app_health_up). It is of time, not of probes, which come more often while they fail.',
         unit: 'percentunit',
-        queries: [
-          now(
-            share(
-              sum(chosen.increase(health.probeFailures, { ...HERE, reason: { not: 'local' } }, '$__range')),
-              sum(chosen.increase(health.probes, HERE, '$__range')),
-            ),
-            'Failed',
-          ),
-        ],
+        queries: [now(min(chosen.over('avg', health.healthUp, HERE, '$__range')), 'Availability')],
         empty: NO_PROBE,
-        steps: ['green', [0.001, 'yellow'], [0.01, 'red']],
+        steps: ['red', [0.99, 'yellow'], [0.999, 'green']],
         decimals: 2,
       }),
       stat({
@@ -68,7 +62,7 @@ export const healthBoard: Board = {
         about:
           '95 of 100 probes took at most this long, failed ones included (app_health_probe_duration_seconds). Near the timeout is bad.',
         unit: 's',
-        queries: [series(quantile(0.95, sum(chosen.buckets(health.probeDuration, HERE), ['le'])), 'p95')],
+        queries: [series(observed(quantile(0.95, sum(chosen.buckets(health.probeDuration, HERE), ['le']))), 'p95')],
         empty: NO_PROBE,
       }),
       stat({
@@ -170,8 +164,11 @@ export const healthBoard: Board = {
         id: 23,
         title: 'Probes',
         about:
-          'What each probe asks (app_health_probe_info) and what it found last. Status: HTTP status, gRPC status or exit code.',
+          'The target of each probe (app_health_probe_info) and its last result. Status: HTTP status, gRPC status or exit code.',
         by: { instance: 'Instance', probe: 'Probe', kind: 'Kind', target: 'Target' },
+        leads: { instance: CELL.instance },
+        sorted: 'State',
+        lowest: true,
         columns: [
           {
             title: 'State',
@@ -232,7 +229,7 @@ export const healthBoard: Board = {
         id: 30,
         title: 'Success of each probe',
         about:
-          'Whether the last probe succeeded (app_health_probe_success), before thresholds. Red here and green above: thresholds forgave it.',
+          'Whether the last probe succeeded (app_health_probe_success), before thresholds. Red here and green above: the thresholds tolerate it.',
         unit: 'none',
         queries: [series(chosen.value(health.probeSuccess, HERE), '{{instance}} {{probe}}')],
         empty: NO_PROBE,
@@ -265,7 +262,7 @@ export const healthBoard: Board = {
         id: 33,
         title: 'Probes',
         about:
-          'Probes per second (app_health_probes_total). Less than its interval promises: the sidecar does not keep up.',
+          'Probes per second (app_health_probes_total). Fewer than its interval implies: the sidecar does not keep up.',
         unit: 'cps',
         queries: [series(sum(chosen.rate(health.probes, HERE), EACH), '{{instance}} {{probe}}')],
         empty: NO_PROBE,
@@ -275,7 +272,7 @@ export const healthBoard: Board = {
         id: 34,
         title: 'Not the application’s fault',
         about:
-          'Part of the time of probes in which the sidecar itself was held up (app_health_probe_loop_delay_seconds_total). Above a few per cent the durations say too much.',
+          'Share of the time of probes in which the sidecar itself was held up (app_health_probe_loop_delay_seconds_total). Above a few per cent the durations are too high.',
         unit: 'percentunit',
         queries: [
           series(

@@ -1,9 +1,10 @@
-// The fleet: is everything well, and if not, where? One row per instance leads on to that instance.
+// The fleet: is everything well, and if not, where? One row for each instance, with a link to it.
 
 import { healthUp } from '../collectors/health.ts'
 import { families as app } from '../collectors/process.ts'
 import { buildInfo } from '../collectors/self.ts'
 import { type Board, chosen, EVENTS, folded, open } from './board.ts'
+import { CELL, to } from './links.ts'
 import {
   cores,
   cpuOfLimit,
@@ -13,15 +14,37 @@ import {
   memoryOfLimit,
   PER_INSTANCE,
   requests,
+  scraped,
   throttled,
   worst,
 } from './measures.ts'
 import { bars, lines, stat, table, timeline, UP_OR_DOWN } from './panels.ts'
 import * as prometheus from './prometheus.ts'
-import { binary, count, max, min, sum } from './promql.ts'
+import { binary, count, max, min, observed, select, sum } from './promql.ts'
 import { now, series } from './query.ts'
-import { ERROR_STEPS, LATENCY_STEPS, LINKS, NO_SPANS, NOT_LIMITED, SATURATION_STEPS } from './terms.ts'
+import {
+  AVAILABILITY_STEPS,
+  ERROR_STEPS,
+  LATENCY_STEPS,
+  NO_PROBE,
+  NO_REQUESTS,
+  NO_SPANS,
+  NOT_LIMITED,
+  SATURATION_STEPS,
+  YES_OR_NO,
+} from './terms.ts'
 
+/** Also what has no instance: alerts about services, and about sidecars that are all gone. */
+const ofChosen = select({
+  where: { job: { re: '$job|' }, namespace: { re: '$namespace|' }, instance: { re: '$instance|' } },
+  window: '5m',
+})
+const OURS = { re: '(App|Sidecar|Slo).+' }
+
+const firing = (severity: string) =>
+  ofChosen.value(prometheus.alerts, { alertstate: 'firing', alertname: OURS, severity })
+
+const available = min(chosen.over('avg', healthUp, {}, '$__range'), PER_INSTANCE)
 const health = min(chosen.value(healthUp), PER_INSTANCE)
 
 export const overview: Board = {
@@ -37,9 +60,11 @@ export const overview: Board = {
         about: 'Instances of which at least one probe says down, after its thresholds (app_health_up). Above 0 is bad.',
         unit: 'none',
         queries: [now(sum(binary(health, '== bool', '0')), 'Unhealthy')],
+        more: to('pillion-health'),
         empty: 'no probe has decided yet',
         steps: ['green', [1, 'red']],
         mode: 'colour',
+        width: 3,
       }),
       stat({
         id: 2,
@@ -47,21 +72,51 @@ export const overview: Board = {
         about: 'Instances whose application has no running main process (app_process_up). Above 0 is bad.',
         unit: 'none',
         queries: [now(sum(binary(chosen.value(app.up), '== bool', '0')), 'Not running')],
+        more: to('pillion-process'),
         empty: 'no process is watched',
         steps: ['green', [1, 'red']],
         mode: 'colour',
+        width: 3,
+      }),
+      stat({
+        id: 9,
+        title: 'Not scraped',
+        about:
+          'Sidecars that answered within the time shown and no longer do, or that Prometheus no longer knows (pillion_build_info). Nothing is known of their applications. Above 0 is bad.',
+        unit: 'none',
+        queries: [now(sum(binary(scraped(chosen), '== bool', '0')), 'Not scraped')],
+        more: to('pillion-sidecar'),
+        empty: 'no sidecar was scraped',
+        steps: ['green', [1, 'red']],
+        mode: 'colour',
+        width: 3,
+      }),
+      stat({
+        id: 10,
+        title: 'Available',
+        about:
+          'Share of the time shown in which the worst instance was up by all of its probes (app_health_up). The table below has it for each.',
+        unit: 'percentunit',
+        queries: [now(min(available), 'Available')],
+        more: to('pillion-health'),
+        empty: NO_PROBE,
+        steps: AVAILABILITY_STEPS,
+        decimals: 2,
+        width: 3,
       }),
       stat({
         id: 3,
         title: 'Errors',
         about:
-          'Part of the served requests that failed, over all instances (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
+          'Share of the served requests that failed, over all instances (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
         unit: 'percentunit',
-        queries: [series(errors(chosen, []), 'Errors')],
-        empty: NO_SPANS,
+        queries: [now(errors(chosen, []), 'Errors')],
+        more: to('pillion-requests'),
+        empty: NO_REQUESTS,
         steps: ERROR_STEPS,
         decimals: 2,
         mode: 'colour',
+        width: 3,
       }),
       stat({
         id: 4,
@@ -69,10 +124,12 @@ export const overview: Board = {
         about:
           '95 of 100 served requests took at most this long (traces_spanmetrics_latency). Compare with what you promise.',
         unit: 's',
-        queries: [series(duration(chosen, 0.95, []), 'p95')],
-        empty: NO_SPANS,
+        queries: [now(observed(duration(chosen, 0.95, [])), 'p95')],
+        more: to('pillion-requests'),
+        empty: NO_REQUESTS,
         steps: LATENCY_STEPS,
         mode: 'colour',
+        width: 3,
       }),
       stat({
         id: 5,
@@ -80,7 +137,9 @@ export const overview: Board = {
         about: 'Requests served per second by all instances (traces_spanmetrics_calls_total). A sudden fall is bad.',
         unit: 'reqps',
         queries: [series(requests(chosen, []), 'Requests')],
+        more: to('pillion-requests'),
         empty: NO_SPANS,
+        width: 3,
       }),
       stat({
         id: 6,
@@ -90,6 +149,7 @@ export const overview: Board = {
         unit: 'none',
         queries: [now(count(chosen.value(buildInfo)), 'Instances')],
         empty: 'no sidecar is scraped',
+        width: 3,
       }),
       timeline({
         id: 7,
@@ -97,6 +157,7 @@ export const overview: Board = {
         about: 'Each instance over time: red while at least one of its probes says down (app_health_up).',
         unit: 'none',
         queries: [series(health, '{{instance}}')],
+        more: to('pillion-health'),
         empty: 'no probe has decided yet',
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
@@ -107,18 +168,32 @@ export const overview: Board = {
         id: 8,
         title: 'Firing alerts',
         about:
-          'Alerts of the chosen instances that fire now, if Prometheus has loaded the rules that `pillion rules` prints (ALERTS). Any row is bad.',
-        by: { alertname: 'Alert', severity: 'Severity', instance: 'Instance' },
+          'Alerts of the chosen instances, and those of services, that fire now, if Prometheus has loaded the rules that `pillion rules` prints (ALERTS). Any row is bad; click its name for what to do.',
+        by: { alertname: 'Alert', service: 'Service', instance: 'Instance' },
+        leads: { alertname: CELL.alert, service: CELL.service, instance: CELL.instance },
         columns: [
           {
             query: now(
-              count(chosen.value(prometheus.alerts, { alertstate: 'firing' }), ['alertname', 'severity', 'instance']),
+              max(
+                binary(
+                  binary(binary(firing('critical'), '*', '3'), 'or', binary(firing('warning'), '*', '2')),
+                  'or',
+                  firing('info'),
+                ),
+                ['alertname', 'service', 'instance'],
+              ),
               '{{alertname}}',
             ),
-            title: 'Firing',
+            title: 'Severity',
+            words: {
+              3: { text: 'critical', color: 'red' },
+              2: { text: 'warning', color: 'orange' },
+              1: { text: 'info', color: 'blue' },
+            },
           },
         ],
         empty: 'no alert fires',
+        sorted: 'Severity',
         width: 8,
         height: 6,
       }),
@@ -127,11 +202,25 @@ export const overview: Board = {
       table({
         id: 20,
         title: 'Instances',
-        about: 'One row per instance; click it for everything about it. Restarts are counted over the time shown.',
+        about:
+          'One row per instance; click it for everything about it. One that is no longer scraped keeps its row for the time shown. Restarts are counted over the time shown.',
         by: { instance: 'Instance', job: 'Job' },
-        links: { instance: LINKS.application },
+        leads: { instance: CELL.instance },
         columns: [
+          {
+            title: 'Scraped',
+            query: now(scraped(chosen), '{{instance}}'),
+            words: YES_OR_NO,
+            steps: ['red', [1, 'green']],
+          },
           { title: 'Health', query: now(health, '{{instance}}'), words: UP_OR_DOWN, steps: ['red', [1, 'green']] },
+          {
+            title: 'Available',
+            query: now(available, '{{instance}}'),
+            unit: 'percentunit',
+            steps: AVAILABILITY_STEPS,
+            decimals: 2,
+          },
           { title: 'Requests', query: now(requests(chosen, PER_INSTANCE), '{{instance}}'), unit: 'reqps' },
           {
             title: 'Errors',
@@ -179,13 +268,15 @@ export const overview: Board = {
           },
         ],
         empty: 'no sidecar is scraped',
+        sorted: 'Scraped',
+        lowest: true,
         height: 8,
       }),
       lines({
         id: 21,
         title: 'Errors by instance',
         about:
-          'Part of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
+          'Share of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
         unit: 'percentunit',
         queries: [series(errors(chosen, PER_INSTANCE), '{{instance}}')],
         empty: NO_SPANS,
@@ -215,6 +306,7 @@ export const overview: Board = {
           series(worst(memoryOfLimit(chosen)), 'Memory of limit'),
           series(worst(chosen.value(app.worstFdRatio)), 'Files of limit'),
         ],
+        more: to('pillion-process'),
         empty: NOT_LIMITED,
         steps: SATURATION_STEPS,
       }),

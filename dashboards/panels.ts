@@ -40,13 +40,22 @@ export interface Spec extends Partial<Size> {
   readonly about: string
   readonly unit: Unit
   readonly queries: readonly Query[]
-  /** What is shown when there is nothing to show. */
+  /** The text of the panel when there is no data. */
   readonly empty: string
   readonly steps?: Steps
   readonly max?: number
   readonly decimals?: number
   /** Words for values. */
   readonly words?: Words
+  /** Where the title of the panel leads to: the next dashboard to look at. */
+  readonly more?: Link
+  /** Where a click on a point, a bar or the number leads to; it can name the labels of what was clicked. */
+  readonly links?: readonly Link[]
+}
+
+export interface Link {
+  readonly title: string
+  readonly url: string
 }
 export type Words = Readonly<Record<string, { readonly text: string; readonly color: Colour }>>
 
@@ -74,25 +83,27 @@ export function stat(spec: Spec & { readonly mode?: 'colour' | 'plain' | 'names'
 export function lines(
   spec: Spec & {
     readonly stacked?: boolean
+    /** Values below 0 are shown too. */
+    readonly negative?: boolean
     /** Series (by regular expression) drawn as a dashed line without filling: a limit. */
     readonly dashed?: string
   },
 ): Panel {
   const panel = described(new timeseries.PanelBuilder(), spec)
-    .min(0)
     .lineWidth(1)
     .fillOpacity(spec.stacked ? 30 : 10)
     .showPoints(common.VisibilityMode.Never)
     .legend(
       new common.VizLegendOptionsBuilder()
-        .displayMode(common.LegendDisplayMode.List)
+        .displayMode(common.LegendDisplayMode.Table)
         .placement(common.LegendPlacement.Bottom)
         .showLegend(true)
-        .calcs([]),
+        .calcs(['mean', 'max']),
     )
     .tooltip(
       new common.VizTooltipOptionsBuilder().mode(common.TooltipDisplayMode.Multi).sort(common.SortOrder.Descending),
     )
+  if (!spec.negative) panel.min(0)
   if (spec.stacked) panel.stacking(new common.StackingConfigBuilder().mode(common.StackingMode.Normal).group('A'))
   if (spec.steps)
     panel.thresholdsStyle(new common.GraphThresholdsStyleConfigBuilder().mode(common.GraphThresholdsStyleMode.Dashed))
@@ -134,7 +145,7 @@ export function bars(spec: Spec): Panel {
   return placed(spec, { width: 8, height: 8 }, panel)
 }
 
-/** How many fell into each bucket, over time. Points are exemplars: click one for its trace. */
+/** The number of observations in each bucket, over time. Points are exemplars: click one for its trace. */
 export function heatmap(spec: Spec): Panel {
   const panel = described(new heatmaps.PanelBuilder(), spec)
     .calculate(false)
@@ -160,12 +171,18 @@ export interface Column {
   readonly decimals?: number
 }
 
-export interface TableSpec extends Omit<Spec, 'queries' | 'unit' | 'steps' | 'words' | 'max'> {
+export interface TableSpec extends Omit<Spec, 'queries' | 'unit' | 'steps' | 'words' | 'max' | 'links'> {
   /** The labels that tell the rows apart, with the titles of their columns. */
   readonly by: Readonly<Record<string, string>>
   readonly columns: readonly Column[]
-  /** Where a click on a cell of a label leads to. */
-  readonly links?: Readonly<Record<string, { readonly title: string; readonly url: string }>>
+  /** The title of the column by which rows are sorted at first, worst first. */
+  readonly sorted: string
+  /** The lowest value is the worst one. */
+  readonly lowest?: boolean
+  /** Where a click on a cell of a label leads to; several are offered as a menu. */
+  readonly leads?: Readonly<Record<string, Link | readonly Link[]>>
+  /** Words for an empty text, by label: an edge between two services has no type. */
+  readonly blank?: Readonly<Record<string, string>>
 }
 
 /** One row for each label set, one column for each query. */
@@ -189,8 +206,11 @@ export function table(spec: TableSpec): Panel {
       },
     },
   })
-  for (const [label, link] of Object.entries(spec.links ?? {}))
-    panel.overrideByName(spec.by[label]!, [{ id: 'links', value: [link] }])
+  panel.sortBy([new common.TableSortByFieldStateBuilder().displayName(spec.sorted).desc(!spec.lowest)])
+  for (const [label, links] of Object.entries(spec.leads ?? {}))
+    panel.overrideByName(spec.by[label]!, [{ id: 'links', value: [links].flat() }])
+  for (const [label, text] of Object.entries(spec.blank ?? {}))
+    panel.overrideByName(spec.by[label]!, [{ id: 'mappings', value: [emptied(text)] }])
   for (const column of spec.columns) panel.overrideByName(column.title, look(column))
   return placed(spec, { width: 24, height: 8 }, panel)
 }
@@ -200,7 +220,7 @@ export function letter(index: number): string {
   return String.fromCharCode(65 + index)
 }
 
-/** What the builders of all panels that ask something have in common. */
+/** The common methods of the builders of all panels with a query. */
 interface Describing {
   title(title: string): this
   description(text: string): this
@@ -212,6 +232,8 @@ interface Describing {
   mappings(mappings: dashboard.ValueMapping[]): this
   max(max: number): this
   decimals(decimals: number): this
+  links(links: dashboard.DashboardLinkBuilder[]): this
+  dataLinks(links: dashboard.DashboardLinkBuilder[]): this
 }
 
 function described<B extends Describing>(panel: B, spec: Spec, format?: 'table'): B {
@@ -226,6 +248,9 @@ function described<B extends Describing>(panel: B, spec: Spec, format?: 'table')
   if (spec.words) panel.mappings([wording(spec.words)])
   if (spec.max !== undefined) panel.max(spec.max)
   if (spec.decimals !== undefined) panel.decimals(spec.decimals)
+  if (spec.more) panel.links([new dashboard.DashboardLinkBuilder(spec.more.title).url(spec.more.url)])
+  if (spec.links)
+    panel.dataLinks(spec.links.map(({ title, url }) => new dashboard.DashboardLinkBuilder(title).url(url)))
   return panel
 }
 
@@ -242,6 +267,13 @@ function look(column: Column): dashboard.DynamicConfigValue[] {
 const BLANK: dashboard.ValueMapping = {
   type: dashboard.MappingType.SpecialValue,
   options: { match: dashboard.SpecialValueMatch.NullAndNan, result: { text: '–', color: 'text' } },
+}
+
+function emptied(text: string): dashboard.ValueMapping {
+  return {
+    type: dashboard.MappingType.SpecialValue,
+    options: { match: dashboard.SpecialValueMatch.Empty, result: { text } },
+  }
 }
 
 function thresholds([first, ...rest]: Steps): dashboard.ThresholdsConfigBuilder {

@@ -2,13 +2,18 @@
 
 import { families as app } from '../collectors/process.ts'
 import { type Board, chosen, EVENTS, folded, open } from './board.ts'
+import { CELL, to } from './links.ts'
 import { cpuOfLimit, mainThread, memoryOfLimit, throttled } from './measures.ts'
 import { lines, stat, table, timeline, UP_OR_DOWN } from './panels.ts'
+import { apartRow } from './process/apart.ts'
+import { cgroupRow } from './process/cgroup.ts'
+import { diskRow } from './process/disk.ts'
+import { endsRow } from './process/ends.ts'
+import { jobsRow } from './process/jobs.ts'
+import { saturationRow } from './process/saturation.ts'
 import { binary, labelled, max, min, sum } from './promql.ts'
 import { now, series } from './query.ts'
-import { NO_CGROUP, NO_PROCESS, NOT_LIMITED, SATURATION_STEPS } from './terms.ts'
-
-const APART = 'only with process.children: apart'
+import { NO_PROCESS, NOT_LIMITED, SATURATION_STEPS } from './terms.ts'
 
 export const processBoard: Board = {
   uid: 'pillion-process',
@@ -20,9 +25,11 @@ export const processBoard: Board = {
       stat({
         id: 1,
         title: 'Running',
-        about: 'Whether every application has a running main process (app_process_up). Down is bad.',
+        about:
+          'Whether the main process of every application runs (app_process_up). Down is bad; no data: nothing is looked for, or it cannot be seen.',
         unit: 'none',
-        queries: [series(min(chosen.value(app.up)), 'Running')],
+        queries: [now(min(chosen.value(app.up)), 'Running')],
+        more: to('pillion-application'),
         empty: NO_PROCESS,
         words: UP_OR_DOWN,
         steps: ['red', [1, 'green']],
@@ -32,7 +39,7 @@ export const processBoard: Board = {
         id: 2,
         title: 'CPU of the quota',
         about:
-          'CPU used as a part of the quota, of the worst instance (app_cgroup_cpu_usage_seconds_total). Near 100 % it is throttled.',
+          'CPU used as a share of the quota, of the worst instance (app_cgroup_cpu_usage_seconds_total). Near 100 % it is throttled.',
         unit: 'percentunit',
         queries: [series(max(cpuOfLimit(chosen)), 'CPU of the quota')],
         empty: NOT_LIMITED,
@@ -43,7 +50,7 @@ export const processBoard: Board = {
         id: 3,
         title: 'Throttled',
         about:
-          'Part of the periods in which the quota stopped the worst instance (app_cgroup_cpu_throttled_periods_total). Above 25 % is bad.',
+          'Share of the periods in which the quota stopped the worst instance (app_cgroup_cpu_throttled_periods_total). Above 25 % is bad.',
         unit: 'percentunit',
         queries: [series(max(throttled(chosen)), 'Throttled')],
         empty: NOT_LIMITED,
@@ -54,7 +61,7 @@ export const processBoard: Board = {
         id: 4,
         title: 'Memory of limit',
         about:
-          'Memory that cannot be dropped as a part of the limit, of the worst instance (app_cgroup_memory_working_set_bytes). Near 100 % it is killed.',
+          'Memory that cannot be dropped as a share of the limit, of the worst instance (app_cgroup_memory_working_set_bytes). Near 100 % it is killed.',
         unit: 'percentunit',
         queries: [series(max(memoryOfLimit(chosen)), 'Memory of limit')],
         empty: NOT_LIMITED,
@@ -101,6 +108,8 @@ export const processBoard: Board = {
         about:
           'Name of each main process and how it was found (app_process_info), with its start (app_process_start_time_seconds). A wrong name means that app.url or app.match points elsewhere.',
         by: { instance: 'Instance', name: 'Name', found_by: 'Found by' },
+        leads: { instance: CELL.instance },
+        sorted: 'Started',
         columns: [
           {
             title: 'Started',
@@ -135,9 +144,10 @@ export const processBoard: Board = {
         id: 21,
         title: 'Main thread',
         about:
-          'Part of the time that the main thread was on a core (app_process_main_thread_cpu_seconds_total). Near 100 % an event loop is saturated.',
+          'Share of the time that the main thread was on a core (app_process_main_thread_cpu_seconds_total). Near 100 % an event loop is saturated.',
         unit: 'percentunit',
         queries: [series(mainThread(chosen), '{{instance}}')],
+        more: to('pillion-runtime'),
         empty: NO_PROCESS,
         steps: SATURATION_STEPS,
       }),
@@ -230,6 +240,7 @@ export const processBoard: Board = {
         empty: 'the connections are not read (process.tcp)',
       }),
     ]),
+    diskRow,
     folded(500, 'Processes and threads', [
       lines({
         id: 50,
@@ -242,6 +253,16 @@ export const processBoard: Board = {
           series(chosen.value(app.zombies), '{{instance}} zombies'),
         ],
         empty: NO_PROCESS,
+      }),
+      lines({
+        id: 54,
+        title: 'States',
+        about:
+          'Processes by state (app_process_state). Stopped ones do nothing until SIGCONT; many that wait: storage is slow.',
+        unit: 'short',
+        queries: [series(sum(chosen.value(app.state), ['state']), '{{state}}')],
+        empty: NO_PROCESS,
+        stacked: true,
       }),
       lines({
         id: 51,
@@ -269,130 +290,8 @@ export const processBoard: Board = {
         empty: NO_PROCESS,
       }),
     ]),
-    folded(600, 'Cgroup', [
-      lines({
-        id: 60,
-        title: 'CPU of the cgroup',
-        about:
-          'Cores used by everything in the cgroup (app_cgroup_cpu_usage_seconds_total), against the quota, and time stopped by it.',
-        unit: 'short',
-        queries: [
-          series(chosen.rate(app.cgroupCpu), '{{instance}} {{mode}}'),
-          series(chosen.rate(app.cgroupThrottled), '{{instance}} stopped by the quota'),
-          series(chosen.value(app.cgroupCpuLimit), '{{instance}} limit'),
-        ],
-        empty: NO_CGROUP,
-        dashed: '.* limit',
-      }),
-      lines({
-        id: 61,
-        title: 'Memory of the cgroup',
-        about:
-          'Memory charged to the cgroup with and without what can be dropped (app_cgroup_memory_…), against the limit. The kubelet evicts by the working set.',
-        unit: 'bytes',
-        queries: [
-          series(chosen.value(app.cgroupMemory), '{{instance}} usage'),
-          series(chosen.value(app.cgroupWorkingSet), '{{instance}} working set'),
-          series(chosen.value(app.cgroupMemoryLimit), '{{instance}} limit'),
-        ],
-        empty: NO_CGROUP,
-        dashed: '.* limit',
-      }),
-      lines({
-        id: 62,
-        title: 'Pressure: something waited',
-        about:
-          'Part of the time in which at least one task waited for the resource (app_cgroup_pressure_waiting_seconds_total).',
-        unit: 'percentunit',
-        queries: [series(chosen.rate(app.cgroupWaiting), '{{instance}} {{resource}}')],
-        empty: 'the kernel offers no pressure information for this cgroup',
-      }),
-      lines({
-        id: 63,
-        title: 'Pressure: everything waited',
-        about:
-          'Part of the time in which all tasks waited for the resource at once (app_cgroup_pressure_stalled_seconds_total). Above 0 the application stands still.',
-        unit: 'percentunit',
-        queries: [series(chosen.rate(app.cgroupStalled), '{{instance}} {{resource}}')],
-        empty: 'the kernel offers no pressure information for this cgroup',
-      }),
-      lines({
-        id: 64,
-        title: 'Killed for lack of memory',
-        about:
-          'Processes that the out-of-memory killer ended within five minutes (app_cgroup_oom_kills_total). Above 0 is bad.',
-        unit: 'short',
-        queries: [series(chosen.increase(app.cgroupOomKills, {}, '5m'), '{{instance}}')],
-        empty: NO_CGROUP,
-      }),
-      table({
-        id: 65,
-        title: 'Cgroups',
-        about: 'The version of each cgroup and how it is read (app_cgroup_info).',
-        by: { instance: 'Instance', version: 'Version', route: 'Route' },
-        columns: [{ title: 'Read', query: now(chosen.value(app.cgroupInfo), '{{instance}}') }],
-        empty: NO_CGROUP,
-        width: 8,
-      }),
-    ]),
-    folded(700, 'Descendants apart', [
-      lines({
-        id: 70,
-        title: 'CPU of descendants',
-        about: 'Cores used by descendants (app_process_children_cpu_seconds_total), and waited for.',
-        unit: 'short',
-        queries: [
-          series(chosen.rate(app.childrenCpu), '{{instance}} {{mode}}'),
-          series(chosen.rate(app.childrenRunQueueWait), '{{instance}} waiting for a core'),
-        ],
-        empty: APART,
-      }),
-      lines({
-        id: 71,
-        title: 'Memory of descendants',
-        about:
-          'Memory of descendants in RAM and swapped out (app_process_children_resident_memory_bytes, app_process_children_swap_bytes).',
-        unit: 'bytes',
-        queries: [
-          series(chosen.value(app.childrenResidentMemory), '{{instance}} resident'),
-          series(chosen.value(app.childrenSwap), '{{instance}} swapped out'),
-        ],
-        empty: APART,
-      }),
-      lines({
-        id: 72,
-        title: 'Files and threads of descendants',
-        about: 'Open file descriptors and threads of descendants. A line that only rises is a leak.',
-        unit: 'short',
-        queries: [
-          series(chosen.value(app.childrenOpenFds), '{{instance}} open files'),
-          series(chosen.value(app.childrenThreads), '{{instance}} threads'),
-        ],
-        empty: APART,
-      }),
-      lines({
-        id: 73,
-        title: 'Storage of descendants',
-        about: 'Bytes that descendants fetched from and sent to storage per second.',
-        unit: 'Bps',
-        queries: [
-          series(chosen.rate(app.childrenIoRead), '{{instance}} read'),
-          series(chosen.rate(app.childrenIoWritten), '{{instance}} written'),
-        ],
-        empty: APART,
-      }),
-      lines({
-        id: 74,
-        title: 'Switches and faults of descendants',
-        about: 'Context switches and page faults of descendants per second, by type.',
-        unit: 'cps',
-        queries: [
-          series(chosen.rate(app.childrenContextSwitches), '{{instance}} {{type}} switches'),
-          series(chosen.rate(app.childrenPageFaults), '{{instance}} {{type}} faults'),
-        ],
-        empty: APART,
-      }),
-    ]),
+    cgroupRow,
+    apartRow,
     folded(800, 'What the sidecar could read', [
       timeline({
         id: 80,
@@ -411,11 +310,14 @@ export const processBoard: Board = {
         id: 81,
         title: 'Left out because of a bound',
         about:
-          'Looks per second that left something out (pillion_process_over_limit_total). Above 0: raise process.processes_limit or process.threads_limit.',
+          'Readings per second that left something out (pillion_process_over_limit_total). Above 0: raise process.processes_limit or process.threads_limit.',
         unit: 'cps',
         queries: [series(chosen.rate(app.overLimit), '{{instance}} {{what}}')],
         empty: NO_PROCESS,
       }),
     ]),
+    saturationRow,
+    endsRow,
+    jobsRow,
   ],
 }

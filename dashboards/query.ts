@@ -38,7 +38,7 @@ export function heat(v: Vector<'le'>): Query {
 }
 
 /** The variable that every dashboard has, so that it can be imported by any way there is. */
-export const DATASOURCE = { type: 'prometheus', uid: `\${datasource}` }
+export const DATASOURCE = { type: 'prometheus', uid: `\${prometheus_datasource}` }
 
 export function target(query: Query, format: 'series' | 'table' = 'series'): DataqueryBuilder {
   const built = new DataqueryBuilder().datasource(DATASOURCE).expr(query.text).exemplar(query.exemplars)

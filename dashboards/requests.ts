@@ -1,25 +1,31 @@
 // From services to operations to traces.
 
-import { calls, events, excluded, latency, links, size } from '../collectors/spans.ts'
+import { calls, events, excluded, latency, links, size } from '../processors/spans.ts'
 import { type Board, chosen, EVENTS, folded, open, SERVICE, SPAN_NAME } from './board.ts'
 import { serviceGraph } from './graph.ts'
+import { CELL, OBJECTIVES, TRACES } from './links.ts'
 import { duration, errors, FAILED, requests, SERVED } from './measures.ts'
+import { callTable, peers, peerTable } from './outbound.ts'
 import { heatmap, lines, stat, table } from './panels.ts'
-import { count, happening, share, sum } from './promql.ts'
+import { count, happening, observed, share, sum } from './promql.ts'
 import { heat, now, series, traced } from './query.ts'
-import { ERROR_STEPS, LATENCY_STEPS, LINKS, NO_SPANS } from './terms.ts'
+import { blameRow } from './requests/blame.ts'
+import { pathRow } from './requests/path.ts'
+import { ERROR_STEPS, LATENCY_STEPS, NO_REQUESTS, NO_SPANS } from './terms.ts'
+import { versionRow, weekRow } from './versions.ts'
 
 const HERE = { service: { re: '$service' }, span_name: { re: '$span_name' } } as const
 const OPERATION = ['service', 'span_name'] as const
 
-/** How much of something a span has in the mean, by operation. */
+/** The average of something per span, by operation. */
 const each = (family: typeof size) =>
   share(sum(chosen.rate(family, HERE), OPERATION), sum(chosen.rate(calls, HERE), OPERATION))
 
 export const requestsBoard: Board = {
   uid: 'pillion-requests',
   title: 'Pillion / Requests',
-  about: 'Rate, errors and duration of what the services serve, down to single traces.',
+  about: 'Rate, errors and duration of the requests that services answer, down to single traces.',
+  traces: true,
   variables: [SERVICE, SPAN_NAME],
   annotations: EVENTS,
   rows: [
@@ -37,10 +43,10 @@ export const requestsBoard: Board = {
         id: 2,
         title: 'Errors',
         about:
-          'Part of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
+          'Share of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
         unit: 'percentunit',
-        queries: [series(errors(chosen, [], HERE), 'Errors')],
-        empty: NO_SPANS,
+        queries: [now(errors(chosen, [], HERE), 'Errors')],
+        empty: NO_REQUESTS,
         steps: ERROR_STEPS,
         decimals: 2,
         mode: 'colour',
@@ -51,8 +57,8 @@ export const requestsBoard: Board = {
         title: 'Latency p50',
         about: 'Half of the served requests took at most this long (traces_spanmetrics_latency).',
         unit: 's',
-        queries: [series(duration(chosen, 0.5, [], HERE), 'p50')],
-        empty: NO_SPANS,
+        queries: [now(observed(duration(chosen, 0.5, [], HERE)), 'p50')],
+        empty: NO_REQUESTS,
         width: 6,
       }),
       stat({
@@ -61,8 +67,8 @@ export const requestsBoard: Board = {
         about:
           '95 of 100 served requests took at most this long (traces_spanmetrics_latency). Compare with what you promise.',
         unit: 's',
-        queries: [series(duration(chosen, 0.95, [], HERE), 'p95')],
-        empty: NO_SPANS,
+        queries: [now(observed(duration(chosen, 0.95, [], HERE)), 'p95')],
+        empty: NO_REQUESTS,
         steps: LATENCY_STEPS,
         mode: 'colour',
         width: 6,
@@ -75,15 +81,17 @@ export const requestsBoard: Board = {
         about: 'Requests served per second (traces_spanmetrics_calls_total). A sudden fall is bad.',
         unit: 'reqps',
         queries: [series(requests(chosen, ['service'], HERE), '{{service}}')],
+        links: [TRACES.service, OBJECTIVES],
         empty: NO_SPANS,
       }),
       lines({
         id: 21,
         title: 'Errors by service',
         about:
-          'Part of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
+          'Share of the served requests that failed (traces_spanmetrics_calls_total). Above 1 % look, above 5 % act.',
         unit: 'percentunit',
         queries: [series(errors(chosen, ['service'], HERE), '{{service}}')],
+        links: [TRACES.failed, OBJECTIVES],
         empty: NO_SPANS,
         steps: ERROR_STEPS,
       }),
@@ -94,6 +102,7 @@ export const requestsBoard: Board = {
           '95 of 100 served requests took at most this long (traces_spanmetrics_latency). Points are exemplars: click one for its trace.',
         unit: 's',
         queries: [traced(duration(chosen, 0.95, ['service'], HERE), '{{service}}')],
+        links: [TRACES.service, OBJECTIVES],
         empty: NO_SPANS,
         steps: LATENCY_STEPS,
       }),
@@ -103,9 +112,9 @@ export const requestsBoard: Board = {
         id: 30,
         title: 'Operations',
         about:
-          'One row per operation that is served; click it to see only that one. High errors or a p99 far above the p50 are bad.',
+          'One row for each operation that is served; click it to see only that one. High errors or a p99 far above the p50 are bad. A row named overflow holds the operations beyond spans.limit.',
         by: { span_name: 'Operation', service: 'Service' },
-        links: { span_name: LINKS.operation },
+        leads: { span_name: [CELL.operation, CELL.traces, CELL.failed, CELL.slow], service: CELL.service },
         columns: [
           {
             title: 'Requests',
@@ -133,6 +142,7 @@ export const requestsBoard: Board = {
           },
         ],
         empty: NO_SPANS,
+        sorted: 'Errors',
         width: 16,
         height: 10,
       }),
@@ -145,6 +155,7 @@ export const requestsBoard: Board = {
         queries: [
           traced(happening(sum(chosen.rate(calls, { ...FAILED, ...HERE }), OPERATION)), '{{service}} {{span_name}}'),
         ],
+        links: [TRACES.failedOperation],
         empty: 'no request failed',
         height: 10,
       }),
@@ -175,52 +186,22 @@ export const requestsBoard: Board = {
         height: 10,
       }),
     ]),
+    blameRow,
+    pathRow,
     serviceGraph,
+    open(650, 'What does it call?', [...peers(67), peerTable, callTable]),
+    versionRow,
+    weekRow,
     folded(500, 'All spans, not only requests', [
       lines({
         id: 50,
         title: 'Spans by kind',
         about:
-          'Spans per second by kind (traces_spanmetrics_calls_total): server and consumer are served, client and producer are asked of others, internal is the rest.',
+          'Spans per second by kind (traces_spanmetrics_calls_total): server and consumer are requests served, client and producer are calls to others, internal is the rest.',
         unit: 'cps',
         queries: [series(sum(chosen.rate(calls, HERE), ['span_kind']), '{{span_kind}}')],
         empty: NO_SPANS,
         stacked: true,
-      }),
-      lines({
-        id: 51,
-        title: 'Calls to others, p95',
-        about:
-          '95 of 100 calls that a service made took at most this long (traces_spanmetrics_latency with SPAN_KIND_CLIENT). Slow here and slow above: somebody it depends on.',
-        unit: 's',
-        queries: [
-          traced(
-            duration(chosen, 0.95, OPERATION, { ...HERE, span_kind: 'SPAN_KIND_CLIENT' }),
-            '{{service}} {{span_name}}',
-          ),
-        ],
-        empty: 'no calls to others received yet',
-      }),
-      lines({
-        id: 52,
-        title: 'Failed calls to others',
-        about:
-          'Part of the calls that a service made that failed, by operation (SPAN_KIND_CLIENT). Errors here explain errors above.',
-        unit: 'percentunit',
-        queries: [
-          series(
-            share(
-              sum(
-                chosen.rate(calls, { ...HERE, span_kind: 'SPAN_KIND_CLIENT', status_code: 'STATUS_CODE_ERROR' }),
-                OPERATION,
-              ),
-              sum(chosen.rate(calls, { ...HERE, span_kind: 'SPAN_KIND_CLIENT' }), OPERATION),
-            ),
-            '{{service}} {{span_name}}',
-          ),
-        ],
-        empty: 'no calls to others received yet',
-        steps: ERROR_STEPS,
       }),
       lines({
         id: 53,
@@ -244,7 +225,7 @@ export const requestsBoard: Board = {
         id: 55,
         title: 'Spans left out',
         about:
-          'Accepted spans that are not in these figures (pillion_spans_excluded_total): answers to the sidecar’s own health probes.',
+          'Accepted spans that are left out of these figures (pillion_spans_excluded_total): answers to the sidecar’s own health probes.',
         unit: 'cps',
         queries: [series(sum(chosen.rate(excluded), ['reason']), '{{reason}}')],
         empty: NO_SPANS,
@@ -253,7 +234,7 @@ export const requestsBoard: Board = {
         id: 56,
         title: 'Events of a span',
         about:
-          'Events, which are mostly exceptions, of a span in the mean (traces_spanmetrics_events_total / traces_spanmetrics_calls_total). A rise where nothing fails: errors that somebody catches.',
+          'Events per span, mostly exceptions (traces_spanmetrics_events_total / traces_spanmetrics_calls_total). A rise where nothing fails: errors that are caught.',
         unit: 'short',
         queries: [series(each(events), '{{service}} {{span_name}}')],
         empty: 'no span has events',
@@ -262,7 +243,7 @@ export const requestsBoard: Board = {
         id: 57,
         title: 'Links of a span',
         about:
-          'Links to other spans in the mean (traces_spanmetrics_links_total / traces_spanmetrics_calls_total). Of a consumer it is the size of its batches; growing ones mean that it falls behind.',
+          'Links to other spans per span (traces_spanmetrics_links_total / traces_spanmetrics_calls_total). For a consumer this is the size of its batches; growing batches mean that it falls behind.',
         unit: 'short',
         queries: [series(each(links), '{{service}} {{span_name}}')],
         empty: 'no span has links',

@@ -1,5 +1,5 @@
-// `npm run demo`: a shop of someone else's, its customers, and a sidecar attached to it; with Prometheus if it is
-// installed. Runs until Ctrl-C and leaves nothing behind.
+// `npm run demo`: a shop that knows nothing of Pillion, its customers, and a sidecar attached to it; with Prometheus if it is
+// installed. Runs until Ctrl-C and leaves no process behind.
 //   --once       show that the first numbers arrive, then stop: exit 0, or 1 naming what was missing after a minute
 //   --any-port   use free ports instead of the usual ones
 
@@ -21,7 +21,7 @@ const ONCE_MS = 60_000
 
 type Ports = Readonly<typeof USUAL>
 
-/** What --once waits for: a sample above zero of each of these. */
+/** --once waits for a sample above zero of each of these. */
 const PROMISED: readonly RegExp[] = [
   /^app_health_probes_total\{.*\} (\S+)/,
   /^app_process_cpu_seconds_total\{.*\} (\S+)/,
@@ -32,7 +32,7 @@ const PROMISED: readonly RegExp[] = [
 
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
-// The terminal or the pipe may be gone first; the processes must be stopped all the same.
+// The terminal or the pipe may be closed first; the processes must be stopped nevertheless.
 process.stdout.on('error', () => stop.abort())
 
 process.exitCode = await main()
@@ -71,7 +71,9 @@ async function show(processes: Processes, ports: Ports, folder: string): Promise
   console.log(`
   the sidecar    http://127.0.0.1:${ports.web}/
   its numbers    curl -s http://127.0.0.1:${ports.web}/metrics | grep -E '^(app|traces)_'
+  its traces     curl -sG http://127.0.0.1:${ports.web}/tempo/api/search --data-urlencode 'q={ status = error }'
   the shop       http://127.0.0.1:${ports.shop}/   (curl -X POST http://127.0.0.1:${ports.shop}/checkout: every tenth fails)
+  a failure      curl -X PUT http://127.0.0.1:${ports.payment}/bank -d '{"open": false}'   (true ends it)
   Prometheus     ${prometheus}
 
 Ctrl-C stops everything.
@@ -120,8 +122,9 @@ async function startAll(processes: Processes, ports: Ports, aloud: boolean): Pro
       env: {
         OTEL_SERVICE_NAME: name,
         OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${ports.otlp}`,
-        // Five seconds are the default; a demonstration wants its numbers sooner.
+        // The default is five seconds; a demonstration needs its numbers sooner.
         OTEL_BSP_SCHEDULE_DELAY: '1000',
+        OTEL_LOGS_EXPORTER: 'otlp',
         PORT: String(ports[name]),
         ...env,
       },
@@ -134,14 +137,17 @@ async function startAll(processes: Processes, ports: Ports, aloud: boolean): Pro
   await processes.start({ ...node, name: 'load', args: [join(SHOP, 'load.js'), `http://127.0.0.1:${ports.shop}`] })
 }
 
-/** Debian's `prometheus`, or any other on the PATH, scrapes the sidecar; its data vanish with the demonstration. */
+/** Debian's `prometheus`, or any other on the PATH, scrapes the sidecar; its data are deleted with the demonstration. */
 async function startPrometheus(processes: Processes, web: number, folder: string): Promise<string> {
   if (!onPath('prometheus')) return 'is not on the PATH; to have it here: apt-get install prometheus'
   const port = (await isFree(9090)) ? 9090 : await freePort()
   const config = join(folder, 'prometheus.yml')
   await writeFile(
     config,
-    `scrape_configs: [{ job_name: pillion, scrape_interval: 5s, static_configs: [{ targets: ['127.0.0.1:${web}'] }] }]\n`,
+    `global: { evaluation_interval: 5s }
+rule_files: ${JSON.stringify([join(ROOT, 'dashboards/rules/pillion-*.yml')])}
+scrape_configs: [{ job_name: pillion, scrape_interval: 5s, static_configs: [{ targets: ['127.0.0.1:${web}'] }] }]
+`,
   )
   await processes.start({
     name: 'prometheus',
@@ -155,7 +161,7 @@ async function startPrometheus(processes: Processes, web: number, folder: string
     aloud: false,
     ready: /Server is ready/,
   })
-  return `http://127.0.0.1:${port}/   (scrapes the sidecar each 5 s, keeps exemplars)`
+  return `http://127.0.0.1:${port}/   (scrapes the sidecar each 5 s, keeps exemplars, has the rules)`
 }
 
 async function answers(url: string): Promise<void> {
@@ -167,7 +173,7 @@ async function answers(url: string): Promise<void> {
   throw new Error(`cannot reach the sidecar at ${url} within ${ONCE_MS / 1000} s; look at its messages above`)
 }
 
-/** The text of a page, or nothing while there is no answer. */
+/** The body of the answer, or undefined while there is none. */
 async function read(url: string): Promise<string> {
   try {
     const response = await fetch(url)

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Long enough for a service to finish its requests and to send its last spans. */
 const PATIENCE_MS = 8000
-/** What is kept of each process' output, to be shown when it fails. */
+/** The lines of each process's output that are kept, to be shown if it fails. */
 const KEPT_LINES = 30
 
 export interface Program {
@@ -14,15 +14,15 @@ export interface Program {
   readonly command: string
   readonly args: readonly string[]
   readonly env?: NodeJS.ProcessEnv
-  /** Its output goes on to ours, line by line and with its name in front. */
+  /** Its output is copied to ours, line by line with its name in front. */
   readonly aloud: boolean
-  /** What it writes when it is ready; without it, it is ready when started. */
+  /** Its output when it is ready; if absent, it is ready when it has started. */
   readonly ready?: RegExp
 }
 
-/** Disposing stops what was started, the latest first. */
+/** Disposing stops the processes, the latest first. */
 export class Processes implements AsyncDisposable {
-  /** Rejects when a process ends that was not asked to. */
+  /** Rejects when a process ends unexpectedly. */
   readonly failure: Promise<never>
   readonly #fail: (error: Error) => void
   readonly #running: { name: string; child: ChildProcess; kept: string[] }[] = []
@@ -32,7 +32,7 @@ export class Processes implements AsyncDisposable {
     const { promise, reject } = Promise.withResolvers<never>()
     this.failure = promise
     this.#fail = reject
-    // Nobody may be waiting for it at the moment; whoever awaits it later still sees the rejection.
+    // It may not be awaited at the moment; awaiting it later still gives the rejection.
     promise.catch(() => {})
   }
 

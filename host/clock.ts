@@ -1,6 +1,6 @@
 // The real clock: wall time for timestamps, monotonic time for durations, and a sleep that never keeps the process alive.
 
-import type { Clock } from '../collectors/collector.ts'
+import type { Clock } from '../telemetry/host.ts'
 
 /** setTimeout counts in a signed 32-bit number; a longer delay would fire at once. */
 const LONGEST = 2 ** 31 - 1

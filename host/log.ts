@@ -1,9 +1,10 @@
-// The log: logfmt on stderr, one line per change of state. Nothing that comes in from outside (a span name, a header, a
+// The log: logfmt or JSON on stderr, one line per change of state. Nothing that comes in from outside (a span name, a header, a
 // path) can forge a line, colour a terminal or flood the log; and writing it can neither block the sidecar on a stuck
 // pipe nor change how the application writes to the stderr that both share.
 
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
-import type { Clock, Log } from '../collectors/collector.ts'
+import { isatty } from 'node:tty'
+import type { Clock, Log } from '../telemetry/host.ts'
 
 const LEVELS = ['info', 'warn', 'error'] as const
 type Level = (typeof LEVELS)[number]
@@ -25,15 +26,22 @@ interface Window {
   suppressed: number
 }
 
-export class Logfmt implements Log {
+export class LineLog implements Log {
   #least: number
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>
   readonly #write: Write
+  readonly #format: Format
   readonly #windows = new Map<string, Window>()
   /** Lines that stderr did not take; said on the next line that it takes. */
   #dropped = 0
 
-  constructor(level: Level, clock: Pick<Clock, 'now' | 'monotonic'>, write: Write) {
+  constructor(
+    level: Level,
+    clock: Pick<Clock, 'now' | 'monotonic'>,
+    write: Write,
+    format: 'logfmt' | 'json' = 'logfmt',
+  ) {
+    this.#format = format === 'json' ? JSON_LINES : LOGFMT
     this.#least = LEVELS.indexOf(level)
     this.#clock = clock
     this.#write = write
@@ -65,12 +73,12 @@ export class Logfmt implements Log {
     if (this.#dropped > 0) counts['dropped'] = this.#dropped
     const time = new Date(this.#clock.now()).toISOString()
     // `logger=pillion` tells our lines from the application's, which owns the same stderr in `pillion run`.
-    const head = `time=${time} level=${level} logger=pillion msg=${value(message)}`
-    if (this.#write(`${joined(head, { ...counts, ...fields })}\n`)) this.#dropped = 0
+    const head = { time, level, logger: 'pillion', msg: message }
+    if (this.#write(`${joined(this.#format, head, { ...counts, ...fields })}\n`)) this.#dropped = 0
     else this.#dropped++
   }
 
-  /** How many lines of this message were left out since its last one; undefined if this one is left out too. */
+  /** The lines of this message left out since its last one; undefined if this one is left out too. */
   #admit(message: string): number | undefined {
     const now = this.#clock.monotonic()
     const window = this.#windows.get(message)
@@ -89,16 +97,22 @@ export class Logfmt implements Log {
 
 /**
  * A writer for stderr that never goes through `process.stderr`: libuv would set O_NONBLOCK on the pipe that the
- * application inherited, whose writes would then fail with EAGAIN. A pipe is opened anew instead, so that only our own
- * end does not block: when the reader is stuck, our line is dropped and the sidecar goes on. Files and terminals are
- * written as they are; a second description of a file would have an offset of its own and overwrite the application.
+ * application inherited, whose writes would then fail with EAGAIN. A pipe or a terminal is opened anew instead, so that only
+ * our own end does not block: when the reader is stuck (Ctrl-S, a terminal of a container that nobody reads), our line is
+ * dropped and the sidecar goes on. Files are written as they are; a second description of a file would have an offset of its
+ * own and overwrite the application.
  */
 export function stderr(fd = 2): Write {
   const own = nonblocking(fd)
+  /** The end of a line of which a terminal took only the beginning. */
+  let rest: Buffer = Buffer.alloc(0)
   return text => {
     try {
-      // A line above PIPE_BUF could be taken in part; ours are not longer.
-      writeSync(own, text)
+      if (rest.length > 0) rest = rest.subarray(writeSync(own, rest))
+      if (rest.length > 0) return false
+      // A pipe takes a line of PIPE_BUF or less whole or not at all.
+      const line = Buffer.from(text)
+      rest = line.subarray(writeSync(own, line))
       return true
     } catch {
       // EAGAIN: nobody reads now. EPIPE, EBADF: nobody ever will. Neither is worth the process.
@@ -109,8 +123,8 @@ export function stderr(fd = 2): Write {
 
 function nonblocking(fd: number): number {
   try {
-    if (!fstatSync(fd).isFIFO()) return fd
-    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK)
+    if (!fstatSync(fd).isFIFO() && !isatty(fd)) return fd
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch {
     // No /proc, or a pipe of another user.
     return fd
@@ -126,15 +140,49 @@ const UNPRINTABLE =
   /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
-function joined(head: string, fields: Readonly<Record<string, unknown>>): string {
-  let line = head
-  for (const [key, field] of Object.entries(fields)) {
+interface Format {
+  readonly open: string
+  readonly close: string
+  readonly separator: string
+  pair(key: string, field: unknown): string
+}
+
+const LOGFMT: Format = {
+  open: '',
+  close: '',
+  separator: ' ',
+  pair: (key, field) => `${key.slice(0, 64).replace(/[^\w.-]/g, '_') || '_'}=${value(field)}`,
+}
+
+const JSON_LINES: Format = {
+  open: '{',
+  close: '}',
+  separator: ',',
+  pair: (key, field) => `${JSON.stringify(key.slice(0, 64))}:${jsonValue(field)}`,
+}
+
+function joined(format: Format, head: object, fields: Readonly<Record<string, unknown>>): string {
+  let line = format.open
+  const close = (): string => `${line}${format.close}`
+  for (const [key, field] of [...Object.entries(head), ...Object.entries(fields)]) {
     if (field === undefined) continue
-    const next = ` ${key.slice(0, 64).replace(/[^\w.-]/g, '_') || '_'}=${value(field)}`
-    if (Buffer.byteLength(line) + Buffer.byteLength(next) > LINE_LIMIT - 32) return `${line} truncated=true`
+    const next = (line === format.open ? '' : format.separator) + format.pair(key, field)
+    if (Buffer.byteLength(line) + Buffer.byteLength(next) > LINE_LIMIT - 32) {
+      line += format.separator + format.pair('truncated', true)
+      return close()
+    }
     line += next
   }
-  return line
+  return close()
+}
+
+/** Numbers and truth values as they are, everything else as a string in the bounds of `value`. */
+function jsonValue(field: unknown): string {
+  if (typeof field === 'boolean' || (typeof field === 'number' && Number.isFinite(field))) return String(field)
+  return JSON.stringify(capped(plain(field).slice(0, VALUE_LIMIT + 1))).replace(
+    UNPRINTABLE,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 function value(field: unknown): string {

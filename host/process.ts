@@ -1,4 +1,4 @@
-// What everybody on this machine can see of our process, and what a report about its end may hold.
+// Keeps secrets out of what other users of this machine can see of our process, and out of Node's reports about its end.
 
 import { withoutSecrets } from '../options/opaque.ts'
 import type { Flag } from '../options/read.ts'
@@ -18,7 +18,7 @@ export function hide(argv: readonly string[], flags: readonly Flag[]): void {
 }
 
 /** The arguments, up to the application's, with … for each secret. */
-export function withoutSecretValues(given: readonly string[], flags: readonly Flag[]): readonly string[] {
+function withoutSecretValues(given: readonly string[], flags: readonly Flag[]): readonly string[] {
   const secret = new Set(flags.filter(({ leaf }) => isSecret(leaf)).map(({ written }) => written))
   const end = given.includes('--') ? given.indexOf('--') : given.length
   return given.map((each, at) => {

@@ -1,5 +1,5 @@
-// ${env:NAME} inside a text of the file. It is expanded after the YAML was parsed, in that one text only and only once,
-// so that no value of a variable can become a key, a list or another reference.
+// ${env:NAME} inside a string of the file. It is expanded after the YAML was parsed, once and only in that string, so the
+// value of a variable can never become a key, a list or another reference.
 
 export type Expanded =
   | { readonly ok: true; readonly text: string; readonly expanded: boolean }
@@ -8,7 +8,7 @@ export type Expanded =
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * Replaces `${env:NAME}` and `${env:NAME:-default}` (the default also stands in for an empty variable, as in a shell);
+ * Replaces `${env:NAME}` and `${env:NAME:-default}` (the default also replaces an empty variable, as in a shell);
  * `$$` is one `$`, and a `$` before anything else but `{` is itself.
  */
 export function expand(text: string, environment: Environment): Expanded {
@@ -31,9 +31,9 @@ export function expand(text: string, environment: Environment): Expanded {
   return message === undefined ? { ok: true, text: result, expanded } : { ok: false, message }
 }
 
-// Only a plain name is quoted: the rest may be a default that nobody wants to see in a log.
+// Only a plain name is quoted: the rest may be a default that must not appear in a log.
 function malformed(whole: string): string {
   const name = /^\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]{0,60})\}$/.exec(whole)?.[1]
-  if (name) return `cannot expand \${${name}}; write \${env:${name}}, or $\${${name}} for the text itself`
-  return `cannot expand what follows "\${"; write \${env:NAME} or \${env:NAME:-default}, or $\${ for the text itself`
+  if (name) return `cannot expand \${${name}}; write \${env:${name}}, or $\${${name}} for these characters themselves`
+  return `cannot expand what follows "\${"; write \${env:NAME} or \${env:NAME:-default}, or $\${ for these characters themselves`
 }

@@ -13,7 +13,7 @@ export function jsonSchema(schema: Section<Fields>): Json {
     ...node(schema),
     $defs: {
       reference: {
-        description: `A text with \${env:NAME} or \${env:NAME:-default} in it.`,
+        description: `A string with \${env:NAME} or \${env:NAME:-default} in it.`,
         type: 'string',
         pattern: '\\$\\{env:[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}',
       },
@@ -21,22 +21,23 @@ export function jsonSchema(schema: Section<Fields>): Json {
   }
 }
 
-function node(field: Field): Json {
+function node(field: Field, above = false): Json {
+  const live = above || field.live === true
   if (isSection(field)) {
-    const properties = Object.fromEntries(Object.entries(field.fields).map(([name, each]) => [name, node(each)]))
-    // A section with all its lines commented out is null.
+    const properties = Object.fromEntries(Object.entries(field.fields).map(([name, each]) => [name, node(each, live)]))
+    // A section whose lines are all commented out is null.
     return { description: field.about, type: ['object', 'null'], properties, additionalProperties: false }
   }
   const fallback = written(field, field.default)
   const described = {
-    description: `${field.about} Expected: ${field.expects}.`,
+    description: `${field.about} Expected: ${field.expects}.${live ? ' Takes effect without a restart.' : ''}`,
     ...(fallback === undefined || isSecret(field) ? {} : { default: fallback }),
   }
   if (!isList(field)) return { ...described, ...value(field) }
-  return { ...described, type: 'array', items: isSection(field.item) ? node(field.item) : value(field.item) }
+  return { ...described, type: 'array', items: isSection(field.item) ? node(field.item, live) : value(field.item) }
 }
 
-/** Whatever a text must look like, `${env:NAME}` may stand in its place. */
+/** `${env:NAME}` is allowed in place of any string, whatever pattern the string must match. */
 function value(leaf: Leaf): Json {
   const free = Object.keys(leaf.json).length === 1 && leaf.json['type'] === 'string'
   return free ? leaf.json : { anyOf: [leaf.json, { $ref: '#/$defs/reference' }] }

@@ -6,13 +6,13 @@ import { type Field, type Fields, isList, isSection, type Kind, type ListKind, t
 /** An option that can be given a value of its own: a scalar, or a list of scalars. */
 export type Leaf = Kind<unknown> | ListKind<unknown>
 
-export interface Found {
+export interface NamedLeaf {
   /** With the indexes filled in: `health.probes[0].url`. */
   readonly path: string
   readonly leaf: Leaf
 }
 
-/** The flag of a path; `[]`, any item of a list, is shown as its first one. */
+/** The flag of a path; `[]`, which means any item of a list, becomes the first one. */
 export function flagOf(path: string): string {
   return `--${path.replaceAll('[]', '[0]').replaceAll('[', '.').replaceAll(']', '')}`
 }
@@ -22,16 +22,29 @@ export function variableOf(path: string): string {
   return `PILLION_${flagOf(path).slice(2).replaceAll('.', '_').toUpperCase()}`
 }
 
-/** A boolean, which as a flag needs no value and can be negated by `--no-`. */
+/** Whether the option is a boolean: its flag needs no value and can be negated by `--no-`. */
 export function isSwitch(leaf: Leaf): boolean {
   return leaf.json['type'] === 'boolean'
 }
 
-/** The table below this field, if it is a section or a list of tables; what is said about a list stands before its item's. */
-export function tableOf(field: Field): Section<Fields> | undefined {
-  if (isSection(field)) return field
-  if (!isList(field) || !isSection(field.item)) return undefined
-  return { ...field.item, about: `${field.about} ${field.item.about}` }
+/** A place in the schema with its path: an option, or the section of a mapping or of the items of a list. */
+export type Entry = { readonly path: string; readonly live: boolean } & (
+  | { readonly table: Section<Fields>; readonly leaf?: undefined }
+  | { readonly table?: undefined; readonly leaf: Leaf }
+)
+
+/** The items of a list are `[]` in the path; the text about the list comes before theirs. */
+export function entryOf(field: Field, path: string): Entry {
+  const live = field.live === true
+  if (isSection(field)) return { path, live, table: field }
+  if (!isList(field) || !isSection(field.item)) return { path, live, leaf: field }
+  const { item } = field
+  return { path: `${path}[]`, live, table: { ...item, about: `${field.about} ${item.about}` } }
+}
+
+/** The entries of a section. */
+export function entries(section: Section<Fields>, path: string): readonly Entry[] {
+  return Object.entries(section.fields).map(([name, field]) => entryOf(field, path ? `${path}.${name}` : name))
 }
 
 /** Looks options up by flag and by variable. */
@@ -45,12 +58,12 @@ export class Names {
   }
 
   /** `health.probes.0.url` → its option. */
-  flag(name: string): Found | undefined {
+  flag(name: string): NamedLeaf | undefined {
     return this.#find(this.#flags, name, /(?<=\.)(?:0|[1-9]\d{0,2})(?=\.)/g)
   }
 
   /** `PILLION_HEALTH_PROBES_0_URL` → its option. */
-  variable(name: string): Found | undefined {
+  variable(name: string): NamedLeaf | undefined {
     return this.#find(this.#variables, name, /(?<=_)(?:0|[1-9]\d{0,2})(?=_)/g)
   }
 
@@ -59,13 +72,10 @@ export class Names {
     return [...this.#leaves.keys()]
   }
 
-  #add(section: Section<Fields>, prefix: string): void {
-    for (const [name, field] of Object.entries(section.fields)) {
-      const path = prefix + name
-      const table = tableOf(field)
-      if (table) this.#add(table, isSection(field) ? `${path}.` : `${path}[].`)
-      else this.#addLeaf(path, field as Leaf) // not a table, so not a section
-    }
+  #add(section: Section<Fields>, above: string): void {
+    for (const { path, table, leaf } of entries(section, above))
+      if (table) this.#add(table, path)
+      else this.#addLeaf(path, leaf)
   }
 
   #addLeaf(path: string, leaf: Leaf): void {
@@ -77,7 +87,7 @@ export class Names {
     this.#variables.set(variableOf(marked), path)
   }
 
-  #find(names: ReadonlyMap<string, string>, name: string, index: RegExp): Found | undefined {
+  #find(names: ReadonlyMap<string, string>, name: string, index: RegExp): NamedLeaf | undefined {
     const path = names.get(name) ?? names.get(name.replaceAll(index, '#'))
     const leaf = path === undefined ? undefined : this.#leaves.get(path)
     if (path === undefined || leaf === undefined) return undefined

@@ -28,14 +28,14 @@ export function suggestion(found: readonly string[]): string {
   return found.length ? `; did you mean ${found.join(' or ')}?` : ''
 }
 
-// No option is half as long; a bound keeps a mistyped megabyte from costing its square.
+// No option is half as long; the bound keeps the quadratic cost of a very long word small.
 const LONGEST = 80
 
 function plain(name: string): string {
   return name.toLowerCase().replaceAll('-', '_')
 }
 
-// Optimal string alignment: inserted, lost, changed and swapped letters each count one. Gives up above `limit`.
+// Optimal string alignment: an inserted, removed, changed or swapped letter counts as one. Gives up above `limit`.
 function distance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) > limit) return limit + 1
   let before: number[] = []

@@ -1,5 +1,5 @@
-// The options in effect as YAML that can be read back, each line with a comment that says where the value comes from.
-// What may not be seen is left out: secrets, and the userinfo and query of URLs.
+// The options in effect as YAML that can be read back, with the source of each value in a comment. Secrets, and the userinfo
+// and query of URLs, are redacted.
 
 import { type Field, type Fields, isList, isSection, type Section } from './kinds.ts'
 import type { Leaf } from './names.ts'
@@ -64,7 +64,7 @@ function leaf(name: string, kind: Leaf, value: unknown): string {
   return `${name}: ${typeof plain === 'object' ? `[${plain.map(shown).join(', ')}]` : shown(plain)}`
 }
 
-/** A JSON text is a YAML one too; only what no reader could take for anything else goes without quotes. */
+/** JSON strings are valid YAML; only strings that no reader could take for another type are written without quotes. */
 function scalar(value: Scalar): string {
   if (typeof value !== 'string') return String(value)
   const visible = withoutSecrets(value).replaceAll(/\$(?=[${])/g, '$$$$')
@@ -72,13 +72,13 @@ function scalar(value: Scalar): string {
 }
 
 function quoted(text: string): string {
-  // JSON leaves some characters as they are that a terminal obeys or YAML takes for a line's end.
+  // JSON does not escape some characters that a terminal interprets or YAML takes for the end of a line.
   return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu, each =>
     Array.from({ length: each.length }, (_, i) => `\\u${each.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
   )
 }
 
 const BARE = /^[A-Za-z0-9_./][A-Za-z0-9_./:-]*$/
-// What YAML 1.2 or 1.1 takes for null, a boolean, a number, a time or a date; and a colon at the end makes a key.
+// YAML 1.2 or 1.1 reads these as null, a boolean, a number, a time or a date; a colon at the end makes a key.
 const RESERVED =
   /^(?:null|true|false|yes|no|on|y|n|[.\d][\d._]*(?:e[-+]?\d+)?|0[xob][\da-f_]+|\d+(?::\d+)+|\d{4}-\d.*|\.inf|\.nan)$|:$/i

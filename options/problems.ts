@@ -1,35 +1,53 @@
-// What is wrong with the options, gathered so that one run names every mistake.
+// The mistakes in the options, collected so that one run reports all of them.
 
 export interface Problem {
-  /** A flag is a mistake of usage (exit 64); the file and the environment are configuration (exit 78). */
-  readonly from: 'flag' | 'environment' | 'file'
+  /**
+   * A flag that cannot be read is a mistake of usage (exit 64). The environment, the file, and what a check finds in values
+   * from anywhere are configuration (exit 78).
+   */
+  readonly from: 'flag' | 'environment' | 'file' | 'check'
   /** One line that begins with its place: "pillion.yaml:3:5: app.port: must be …". */
   readonly text: string
 }
 
-/** Nobody mends more than this at once, and a file of a megabyte could hold a hundred thousand. */
+/** Nobody corrects more than this at once, and a file of a megabyte could contain a hundred thousand. */
 const MOST = 50
 
 export class Problems {
   readonly #list: Problem[] = []
+  readonly #paths: string[] = []
 
   get list(): readonly Problem[] {
     return this.#list
   }
 
-  /** Whether more would not be kept, so that looking for them can stop. */
+  /** Whether no more are kept, so that the search for them can stop. */
   get full(): boolean {
     return this.#list.length > MOST
   }
 
-  add(from: Problem['from'], text: string): void {
+  /** Whether one of the problems is about this path, about something below it, or about something that contains it. */
+  touch(path: string): boolean {
+    return this.#paths.some(each => contains(each, path) || contains(path, each))
+  }
+
+  /** With the path, checks do not report the same option again because its value is missing. */
+  add(from: Problem['from'], text: string, path?: string): void {
+    if (path !== undefined) this.#paths.push(path)
     if (this.full) return
     const stopped = this.#list.length === MOST
-    this.#list.push({ from, text: stopped ? `there are more than ${MOST} problems; mend these first` : oneLine(text) })
+    this.#list.push({
+      from,
+      text: stopped ? `there are more than ${MOST} problems; correct these first` : oneLine(text),
+    })
   }
 }
 
-/** Names from files and argument vectors reach a terminal here: no line breaks, no escape sequences, no novels. */
+function contains(whole: string, part: string): boolean {
+  return whole === '' || (part.startsWith(whole) && /^(?:[.[]|$)/.test(part.slice(whole.length)))
+}
+
+/** Names from files and arguments are printed on a terminal: no line breaks, no escape sequences, and a limited length. */
 function oneLine(text: string): string {
   const visible = text.replaceAll(
     /[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu,

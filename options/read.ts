@@ -1,11 +1,12 @@
 // Reads the options: flags, PILLION_… variables, the file, OTEL_… variables and defaults become one value of the type
-// that the schema describes, and every part of it knows where it came from. All mistakes of all sources are told at once.
+// that the schema describes, with the origin of each option. The mistakes of all sources are reported at once.
 
 import { readEnvironment } from './environment.ts'
 import type { Environment } from './expand.ts'
+import { faults } from './faults.ts'
 import type { ConfigFile } from './file.ts'
 import { type Field, type Fields, isList, isSection, type Section, type Values } from './kinds.ts'
-import { type Given, Layer, parseText } from './layer.ts'
+import { type Given, Layer, parseStandard, parseText } from './layer.ts'
 import { flagOf, type Leaf, Names } from './names.ts'
 import { opaqueFields, opaqueList } from './opaque.ts'
 import { type Problem, Problems } from './problems.ts'
@@ -33,12 +34,12 @@ export type Reading<Value> =
       readonly values: Value
       /** Path of each option → "flag --app.url", "env PILLION_…", "file pillion.yaml:3:5", "env OTEL_…", "default". */
       readonly origins: ReadonlyMap<string, string>
-      /** What was passed over: an OTEL_ variable may be meant for the application, so a bad one is no error. */
+      /** Ignored OTEL_ variables with a bad value, which is no error, since they may be meant for the application. */
       readonly warnings: readonly string[]
     }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
-/** Loads the YAML parser only if there is a file. Never rejects for what stands in a source. */
+/** Loads the YAML parser only if there is a file. Never rejects because of the content of a source. */
 export async function read<S extends Section<Fields>>(schema: S, sources: Sources): Promise<Reading<Values<S>>> {
   const { flags = [], environment = {}, file } = sources
   const names = new Names(schema)
@@ -48,29 +49,33 @@ export async function read<S extends Section<Fields>>(schema: S, sources: Source
   const settled = new Settled(layers, environment, problems)
   // The values are built field by field from the schema, each by its kind's own parse or default: this is Values<S>.
   const values = settled.value(schema, '') as Values<S>
+  for (const { path, message } of await faults(schema, values, settled.origins))
+    if (!problems.touch(path)) settled.fault(path, message)
   if (problems.list.length > 0) return { ok: false, problems: problems.list }
   return { ok: true, values, origins: settled.origins, warnings: settled.warnings }
 }
 
 function readFlags(flags: readonly Flag[], problems: Problems): Layer {
-  const layer = new Layer()
+  const layer = new Layer('flag')
   for (const { written, path, leaf, value } of flags) {
     const parsed = parseText(leaf, value)
     const before = layer.values.get(path)
-    if (!parsed.ok) problems.add('flag', `${written}: ${parsed.message}`)
+    if (!parsed.ok) problems.add('flag', `${written}: ${parsed.message}`, path)
     else if (before && !isList(leaf)) problems.add('flag', `${written}: is given twice; keep one of them`)
     else layer.set(path, before ? [before.value, parsed.value].flat() : parsed.value, `flag ${written}`, written)
   }
   return layer
 }
 
-/** Lays the layers over one another, the nearest first, each option by itself. */
+/** Combines the layers: each option takes its value from the first layer that has one. */
 class Settled {
   readonly origins = new Map<string, string>()
   readonly warnings: string[] = []
   readonly #layers: readonly Layer[]
   readonly #environment: Environment
   readonly #problems: Problems
+  /** The values of OTEL_ variables. */
+  readonly #standard = new Layer('environment')
 
   constructor(layers: readonly Layer[], environment: Environment, problems: Problems) {
     this.#layers = layers
@@ -94,13 +99,26 @@ class Settled {
         ),
       )
     }
-    if (isList(field) && isSection(field.item)) return this.#tables(field.item, path)
+    if (isList(field) && isSection(field.item)) return this.#mappings(field.item, path)
     const { value, origin } = this.#given(path) ?? this.#fallback(field, path)
     this.origins.set(path, origin)
     return Array.isArray(value) && isSecret(field) ? opaqueList(value) : value
   }
 
-  #tables(item: Section<Fields>, path: string): readonly unknown[] {
+  /** Reports a fault at the place of the option, or at that of the nearest item or mapping around it. */
+  fault(path: string, message: string): void {
+    for (let around = path; around !== ''; around = around.replace(/(?:^|\.|\[)[^.[]*$/, ''))
+      for (const layer of [...this.#layers, this.#standard]) {
+        const place = layer.places.get(around)
+        if (place === undefined) continue
+        const whole = around === path && layer.from !== 'file' ? message : `${path}: ${message}`
+        this.#problems.add('check', `${place}: ${whole}`)
+        return
+      }
+    this.#problems.add('check', `${path}: ${message}`)
+  }
+
+  #mappings(item: Section<Fields>, path: string): readonly unknown[] {
     const places = new Map<number, string>()
     for (const layer of this.#layers) {
       for (const [index, place] of layer.items.get(path) ?? []) if (!places.has(index)) places.set(index, place)
@@ -126,12 +144,20 @@ class Settled {
     return undefined
   }
 
+  #set(path: string): unknown {
+    return this.#given(path)?.value ?? (this.#layers.some(layer => layer.items.has(path)) || undefined)
+  }
+
   #fallback(leaf: Leaf, path: string): Given {
     const text = leaf.otel && this.#environment[leaf.otel]
-    if (!text) return { value: leaf.default, origin: 'default' }
-    const parsed = parseText(leaf, text)
-    if (parsed.ok) return { value: parsed.value, origin: `env ${leaf.otel}` }
-    this.warnings.push(`${leaf.otel}: ${parsed.message}; it is passed over, set ${flagOf(path)} instead`)
+    if (!text || leaf.applies?.(other => this.#set(other)) === false) return { value: leaf.default, origin: 'default' }
+    const parsed = parseStandard(leaf, text)
+    if (parsed.ok) {
+      const origin = `env ${leaf.otel}`
+      this.#standard.set(path, parsed.value, origin, String(leaf.otel))
+      return { value: parsed.value, origin }
+    }
+    this.warnings.push(`${leaf.otel}: ${parsed.message}; it is ignored, set ${flagOf(path)} instead`)
     return { value: leaf.default, origin: 'default' }
   }
 }

@@ -1,5 +1,5 @@
-// A thread for what would hold the event loop too long. It runs a module of ours that is both sides: who asks, and what
-// answers when it finds itself started as a thread.
+// A thread for work that would hold the event loop too long. It runs a module of ours that is both sides: the caller, and the
+// thread, which answers when the module finds itself started as one.
 
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
@@ -13,7 +13,7 @@ export interface Place {
   readonly inside: string
 }
 
-/** Started for the first question. Whoever made it ends it. */
+/** Started for the first question. Its owner ends it. */
 export class Thread<Question, Answer> implements AsyncDisposable {
   readonly #place: Place
   /** For messages: "cannot …". */
@@ -28,7 +28,7 @@ export class Thread<Question, Answer> implements AsyncDisposable {
 
   /** One at a time. The thread is given the memory in `given`. Rejects when the thread fails; the next question starts another. */
   async ask(question: Question, given: readonly ArrayBuffer[] = []): Promise<Answer> {
-    if (this.#ended) throw new Error(`cannot ${this.#what}: what it is for has ended`)
+    if (this.#ended) throw new Error(`cannot ${this.#what}: its owner has ended it`)
     this.#worker ??= start(this.#place)
     const worker = this.#worker
     const done = new AbortController()
@@ -79,12 +79,12 @@ function start({ url, inside }: Place): Worker {
   const worker = new Worker(program ?? new URL(url), {
     eval: program !== undefined,
     resourceLimits: { maxOldGenerationSizeMb: 32 },
-    // It needs nothing of what this process was started with, and none of its secrets.
+    // It needs neither the flags nor the environment of this process, which may hold secrets.
     execArgv: [],
     env: {},
   })
   worker.unref()
-  // An error in the thread ends it, which is noticed by who waits for it.
+  // An error in the thread ends it, which rejects the question that waits for it.
   worker.on('error', () => {})
   return worker
 }

@@ -1,4 +1,4 @@
-// npm run generate: writes what follows from the declarations. With --check it writes nothing and fails if a file is stale.
+// `npm run generate`: writes the files that are generated from declarations. With --check it only fails if one is stale.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ export const ROOT = join(import.meta.dirname, '..')
 const BEGIN = '<!-- collectors:begin -->'
 const END = '<!-- collectors:end -->'
 
-/** Path → the text that should be there. */
+/** Path → the text that the file should contain. */
 export async function generated(): Promise<ReadonlyMap<string, string>> {
   const files = new Map([
     ['docs/options.md', optionsMarkdown(settings)],
@@ -26,7 +26,7 @@ export async function generated(): Promise<ReadonlyMap<string, string>> {
   return files
 }
 
-/** The generated files that are not as they should be. */
+/** The generated files that are stale. */
 export async function stale(): Promise<string[]> {
   const names: string[] = []
   for (const [name, text] of await generated()) if ((await present(name)) !== text) names.push(name)

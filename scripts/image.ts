@@ -1,10 +1,10 @@
-// `node scripts/image.ts`: builds the Dockerfile for real where there is no container engine, with buildah alone, and prints
-// what the image weighs. The bases that a registry would give are made here: Debian's smallest system by debootstrap, and
-// the Node that the repository brings. Needs root, or sudo. What is made is kept in the user's cache folder.
+// `node scripts/image.ts`: builds the Dockerfile without a container engine, with buildah alone, and prints the size of the
+// image. The base images that a registry would deliver are made here: Debian's smallest system by debootstrap, and the Node
+// that the repository brings. Needs root, or sudo. The results are kept in the user's cache folder.
 //   apt-get install buildah debootstrap
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,7 +13,7 @@ import { buildah, IMAGE, STORE } from './image/store.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SUITE = 'bookworm'
 const BASE = `localhost/pillion-base:${SUITE}-${process.versions.node}`
-const BUILD = `localhost/pillion-build:${SUITE}-${process.versions.node}-npm${output('npm', ['--version']).trim()}`
+const BUILD = `localhost/pillion-build:${SUITE}-${process.versions.node}-npm${output('npm', ['--version']).trim()}-gcc`
 
 const scratch = mkdtempSync(join(tmpdir(), 'pillion-image-'))
 try {
@@ -30,26 +30,34 @@ function exists(name: string): boolean {
   return buildah(['images', '--quiet', '--filter', `reference=${name}`]).trim() !== ''
 }
 
-/** Debian's `minbase` with Node, without what only a person at a shell would read. */
 function makeBase(): void {
-  const folder = join(scratch, 'base')
-  show('debootstrap', ['--variant=minbase', SUITE, folder, mirror()])
-  for (const part of ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'var/cache/apt', 'var/lib/apt/lists'])
-    rmSync(join(folder, part), { recursive: true, force: true })
-  cpSync(realpathSync(process.execPath), join(folder, 'usr/local/bin/node'))
+  const folder = system('base')
   writeFileSync(join(scratch, 'Base'), 'FROM scratch\nCOPY . /\n')
   buildah(['bud', '--format', 'docker', '--tag', BASE, '--file', join(scratch, 'Base'), folder], 'show')
 }
 
-/** The same with npm, for the stages that build. */
+/** The same with npm and a C compiler, for the stages that build. */
 function makeBuildBase(): void {
+  const folder = system('build', 'gcc,libc6-dev')
   const npm = dirname(dirname(realpathSync(output('which', ['npm']).trim())))
-  const link = 'RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm'
-  writeFileSync(join(scratch, 'Build'), `FROM ${BASE}\nCOPY . /usr/local/lib/node_modules/npm\n${link}\n`)
-  buildah(['bud', '--format', 'docker', '--tag', BUILD, '--file', join(scratch, 'Build'), npm], 'show')
+  cpSync(npm, join(folder, 'usr/local/lib/node_modules/npm'), { recursive: true, verbatimSymlinks: true })
+  symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(folder, 'usr/local/bin/npm'))
+  writeFileSync(join(scratch, 'Build'), 'FROM scratch\nCOPY . /\n')
+  buildah(['bud', '--format', 'docker', '--tag', BUILD, '--file', join(scratch, 'Build'), folder], 'show')
 }
 
-/** Where this machine has its Debian packages from: the first archive of the suite that apt knows. */
+/** Debian's `minbase` with Node and these packages, without manuals and other files for interactive use; its folder. */
+function system(name: string, packages?: string): string {
+  const folder = join(scratch, name)
+  const include = packages === undefined ? [] : [`--include=${packages}`]
+  show('debootstrap', ['--variant=minbase', ...include, SUITE, folder, mirror()])
+  for (const part of ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'var/cache/apt', 'var/lib/apt/lists'])
+    rmSync(join(folder, part), { recursive: true, force: true })
+  cpSync(realpathSync(process.execPath), join(folder, 'usr/local/bin/node'))
+  return folder
+}
+
+/** The source of this machine's Debian packages: the first archive of the suite that apt knows. */
 function mirror(): string {
   const targets = output('apt-get', ['indextargets', '--format', '$(RELEASE) $(REPO_URI)', 'Created-By: Packages'])
   const [, url] = new RegExp(`^${SUITE} (\\S+)$`, 'm').exec(targets) ?? []
@@ -58,8 +66,8 @@ function mirror(): string {
 }
 
 /**
- * npm in the build stages is given this machine's registry and npm cache, so that no host stands in the Dockerfile and what
- * `npm ci` has fetched before is not fetched again. Docker's format, since OCI's has no HEALTHCHECK.
+ * npm in the build stages uses this machine's registry and npm cache, so that the Dockerfile names no host and packages that
+ * `npm ci` has fetched before are not fetched again. Docker's format, since OCI's has no HEALTHCHECK.
  */
 function build(): void {
   const npmrc = join(scratch, 'npmrc')

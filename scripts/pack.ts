@@ -1,5 +1,5 @@
-// `node scripts/pack.ts`: what npm would publish, after `npm run build`, is packed, installed from the tarball in a clean
-// folder, and run there by npx: it must be a program with types, without sources and tests, and need nothing of this folder.
+// `node scripts/pack.ts`, after `npm run build`: packs what npm would publish, installs the tarball in an empty folder, and runs
+// it there by npx. It must be a program with types, without sources and tests, and need nothing of this folder.
 
 import { type ExecFileSyncOptions, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DEADLINE_MS = 20_000
 
 const clean = mkdtempSync(join(tmpdir(), 'pillion-pack-'))
-// npm sets variables for what it starts, which would lead npx back here.
+// npm sets variables for its child processes, which would lead npx back to this folder.
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(?!config_cache)/i.test(name)))
 env['PATH'] = `${dirname(process.execPath)}${delimiter}${process.env['PATH']}`
 
@@ -26,8 +26,14 @@ try {
   const sources = files.filter(path => /\.test\.|^dist\/test\/|(?<!\.d)\.ts$/.test(path))
   demand(sources.length === 0, `the package has sources or tests: ${sources.join(', ')}`)
   demand(!files.some(path => path.startsWith('dist/pillion-')), 'the package has the single executable in it')
-  for (const path of ['dist/main.js', 'dist/main.d.ts'])
+  for (const path of ['dist/pillion', 'dist/main.js', 'dist/main.d.ts'])
     demand(files.includes(path), `the package lacks ${path}; run npm run build`)
+
+  for (const type of ['js', 'css'])
+    demand(
+      files.some(path => path.startsWith('dist/page/page-') && path.endsWith(`.${type}`)),
+      `the package lacks the .${type} of the page; run npm run build`,
+    )
 
   writeFileSync(join(clean, 'package.json'), '{"private": true}')
   npm(['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error', join(clean, filename)])
@@ -71,8 +77,8 @@ function pack(): Packed {
 /** `npx pillion run -- …`: the application starts, is seen, and its exit code comes back. */
 async function rides(): Promise<void> {
   const port = await freePort()
-  const doors = ['--web.listen', String(port), '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
-  const child = spawn('npx', ['--no-install', 'pillion', 'run', ...doors, '--', 'sh', '-c', 'sleep 4; exit 5'], {
+  const listeners = ['--web.listen', String(port), '--otlp.http.listen', '0', '--otlp.grpc.listen', '0']
+  const child = spawn('npx', ['--no-install', 'pillion', 'run', ...listeners, '--', 'sh', '-c', 'sleep 4; exit 5'], {
     cwd: clean,
     env,
     stdio: ['ignore', 'ignore', 'inherit'],

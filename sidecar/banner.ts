@@ -1,50 +1,64 @@
 // The first thing a person sees: where to look, what was found, and what is missing. Lines for stderr, as short as can be.
 
 import { printable } from '../host/log.ts'
+import type { PartFinding } from './started.ts'
 
 export interface Surroundings {
   readonly version: string
   readonly application: {
     /** The command of `pillion run`; undefined when attached. */
     readonly command?: readonly string[] | undefined
+    /** The service name that was chosen for it. */
+    readonly service?: string | undefined
     /** Without credentials. */
     readonly url?: string | undefined
     readonly pid?: number | undefined
     readonly port?: number | undefined
   }
-  /** Base URL of the web door; undefined if it is off. */
+  /** Base URL of the web server; undefined if it is off. */
   readonly web?: string | undefined
   readonly otlp: readonly { readonly protocol: string; readonly url: string }[]
-  readonly findings: readonly {
-    readonly part: string
-    readonly level: 'info' | 'warning'
-    readonly text: string
-  }[]
+  /** The forwarded signals, and where they go: a line for each upstream. */
+  readonly forwards?: readonly string[] | undefined
+  readonly findings: readonly PartFinding[]
 }
 
 /** Lines without line ends; `color` for a terminal, plain text for everything else. */
 export function banner(about: Surroundings, color = false): string[] {
   const ink = color ? INK : PLAIN
   const rows: Row[] = []
+  const { service } = about.application
+  if (service !== undefined) rows.push({ name: 'service', text: service })
   if (about.web !== undefined) {
     const base = about.web.replace(/\/$/, '')
     rows.push({ name: 'metrics', text: `${base}/metrics` }, { name: 'page', text: `${base}/` })
   }
   about.otlp.forEach(({ protocol, url }, i) => {
-    rows.push({ name: i === 0 ? 'spans to' : '', text: url, aside: protocol })
+    rows.push({ name: i === 0 ? 'OTLP to' : '', text: url, aside: protocol.replace(/^OTLP\//, '') })
   })
-  let part: string | undefined
-  for (const finding of about.findings) {
-    // The part's name stands once, before its first finding.
-    rows.push({
-      name: finding.part === part ? '' : finding.part,
-      text: finding.text,
-      warning: finding.level === 'warning',
-    })
-    part = finding.part
-  }
+  about.forwards?.forEach((text, i) => {
+    rows.push({ name: i === 0 ? 'forward' : '', text })
+  })
+  return [title(about, ink), ...lines([...rows, ...found(about.findings)], ink)]
+}
+
+/** Findings made after the banner was written, in its form. */
+export function findingLines(findings: readonly PartFinding[], color = false): string[] {
+  return lines(found(findings), color ? INK : PLAIN)
+}
+
+function lines(rows: readonly Row[], ink: Ink): string[] {
   const width = Math.max(...rows.map(row => row.name.length), 0)
-  return [title(about, ink), ...rows.map(row => line(row, width, ink))]
+  return rows.map(row => line(row, width, ink))
+}
+
+function found(findings: readonly PartFinding[]): Row[] {
+  return findings.map(({ part, text, level }, at) => ({
+    // The part's name stands once, before its first finding.
+    name: part === findings[at - 1]?.part ? '' : part,
+    text,
+    warning: level === 'warning',
+  }))
 }
 
 interface Row {

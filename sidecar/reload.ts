@@ -1,23 +1,26 @@
-// Takes the configuration anew while the sidecar runs: all of it or nothing. What can change is prepared first, by every
+// Takes the configuration anew while the sidecar runs: all of it or nothing. Changes are prepared first, by every
 // part that has something to change; only when nobody objects is it put in effect, by steps that cannot fail.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { Clock, Finding, Log } from '../collectors/collector.ts'
-import type { Metrics } from '../exporter/metrics.ts'
+import type { Metrics } from '../metrics/registry.ts'
+import { type Field, type Fields, isSection, type Section } from '../options/kinds.ts'
 import type { Reading } from '../options/read.ts'
-import type { Options } from '../parts.ts'
-import { successful, successTime } from './families.ts'
-
-/** What can change while the sidecar runs: these options and all below them. The rest needs a restart. */
-export const LIVE = ['health', 'log.level', 'web.allowed_hosts', 'web.token_file', 'web.config'] as const
+import { type Options, settings } from '../parts.ts'
+import type { Clock, Log } from '../telemetry/host.ts'
+import type { Finding, Step } from '../telemetry/part.ts'
+import { successful, successTime } from '../telemetry/reload.ts'
+import { type Tracer, UNRECORDED } from '../telemetry/tracer.ts'
 
 /** Judges new options; returns the steps that put them in effect. Throws for what an operator must mend. */
-export type Prepare = (next: Options) => Promise<readonly (() => void | Promise<void>)[]>
+export type Prepare = (next: Options) => Promise<readonly Step[]>
 
 export interface Around {
   readonly clock: Pick<Clock, 'now'>
   readonly log: Log
   readonly metrics: Metrics
+  readonly tracer?: Tracer
+  /** Where the first options come from; undefined is "default" for all of them. */
+  readonly origins?: ReadonlyMap<string, string> | undefined
 }
 
 export class Reload {
@@ -25,18 +28,22 @@ export class Reload {
   readonly #prepare: Prepare
   readonly #log: Log
   readonly #clock: Around['clock']
+  readonly #tracer: Tracer
   readonly #successful
   readonly #successTime
   #options: Options
+  #origins: ReadonlyMap<string, string>
   #wrong: readonly string[] = []
   #turn: Promise<void> = Promise.resolve()
 
   constructor(options: Options, read: () => Promise<Reading<Options>>, prepare: Prepare, around: Around) {
     this.#options = options
+    this.#origins = around.origins ?? new Map()
     this.#read = read
     this.#prepare = prepare
     this.#log = around.log
     this.#clock = around.clock
+    this.#tracer = around.tracer ?? UNRECORDED
     this.#successful = around.metrics.gauge(successful)
     this.#successTime = around.metrics.gauge(successTime)
     this.#succeeded()
@@ -44,13 +51,29 @@ export class Reload {
 
   /** Reads all sources and takes what they say; rejects with what is wrong, and nothing has changed then. One at a time. */
   now(why: string): Promise<void> {
-    const turn = this.#turn.then(() => this.#reload(why))
+    const turn = this.#turn.then(() => this.#traced(why))
     this.#turn = turn.catch(() => {})
     return turn
   }
 
+  /** The options in effect, and where each comes from. */
+  get taken(): { readonly values: Options; readonly origins: ReadonlyMap<string, string> } {
+    return { values: this.#options, origins: this.#origins }
+  }
+
   findings(): readonly Finding[] {
     return this.#wrong.map(text => ({ level: 'warning', text: `the configuration stays as it was: ${text}` }))
+  }
+
+  async #traced(why: string): Promise<void> {
+    const span = this.#tracer.begin('reload', 'internal', { 'pillion.reload.why': why })
+    try {
+      await this.#reload(why)
+      span.end()
+    } catch (error) {
+      span.end({ problem: error instanceof Error ? error.message : String(error) })
+      throw error
+    }
   }
 
   async #reload(why: string): Promise<void> {
@@ -70,18 +93,19 @@ export class Reload {
   async #take(): Promise<readonly string[]> {
     const reading = await this.#read()
     if (!reading.ok) throw new Refused(reading.problems.map(problem => problem.text))
-    for (const warning of reading.warnings) this.#log.warn('passed over while reloading', { warning })
+    for (const warning of reading.warnings) this.#log.warn('warning while reloading', { warning })
     const next = reading.values
-    const changes = changed(this.#options, next)
-    const fixed = changes.filter(path => !LIVE.some(live => path === live || path.startsWith(`${live}.`)))
+    const changes = changed(settings, this.#options, next)
+    const fixed = changes.filter(change => !change.live)
     if (fixed.length > 0)
       throw new Refused([
-        `cannot change ${fixed.join(', ')} while running; restart the sidecar, or put back what was there`,
+        `cannot change ${paths(fixed).join(', ')} while running; restart the sidecar, or put back what was there`,
       ])
     const steps = await this.#prepare(next)
     for (const step of steps) await step()
     this.#options = next
-    return changes
+    this.#origins = reading.origins
+    return paths(changes)
   }
 
   #succeeded(): void {
@@ -100,18 +124,29 @@ class Refused extends Error {
   }
 }
 
-/** Paths of the options that differ; a list counts as one option. */
-export function changed(before: object, after: object, prefix = ''): string[] {
-  const old = new Map<string, unknown>(Object.entries(before))
-  return Object.entries(after).flatMap(([name, value]: [string, unknown]) => {
-    const was = old.get(name)
-    // What a listening address is made of is no option.
-    const table = isTable(was) && isTable(value) && !('port' in value && 'host' in value)
-    if (table) return changed(was, value, `${prefix}${name}.`)
-    return isDeepStrictEqual(was, value) ? [] : [prefix + name]
-  })
+export interface Change {
+  readonly path: string
+  /** Whether the schema says that it can change while the sidecar runs. */
+  readonly live: boolean
 }
 
-function isTable(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** The options of a section that differ; a list counts as one option. */
+export function changed(schema: Section<Fields>, before: object, after: object): readonly Change[] {
+  return differences(schema, before, after, '', false)
+}
+
+function differences(field: Field, before: unknown, after: unknown, path: string, above: boolean): readonly Change[] {
+  const live = above || field.live === true
+  if (!isSection(field)) return isDeepStrictEqual(before, after) ? [] : [{ path, live }]
+  return Object.entries(field.fields).flatMap(([name, each]) =>
+    differences(each, at(before, name), at(after, name), path ? `${path}.${name}` : name, live),
+  )
+}
+
+function at(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+}
+
+function paths(changes: readonly Change[]): readonly string[] {
+  return changes.map(change => change.path)
 }

@@ -3,8 +3,8 @@
 
 import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Clock } from '../collectors/collector.ts'
 import { fileStamp } from '../options/file.ts'
+import type { Clock } from '../telemetry/host.ts'
 
 const LOOK_MS = 5000
 /** A file that is being written is left alone until it has been the same for this long. */

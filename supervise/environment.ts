@@ -1,10 +1,10 @@
-// What the application's OpenTelemetry SDK is told through its environment: where to send, how, and under which name.
-// Whatever the user has set stays as it is.
+// The application's environment: what its OpenTelemetry SDK is told (where to send, how, and under which name), without the
+// sidecar's own settings. Variables that the user has set stay as they are.
 
-import { basename } from 'node:path'
+import { isOwn } from '../options/environment.ts'
 
-export interface Doors {
-  /** Base URLs of the OTLP doors that listen; undefined is "off". */
+/** Base URLs of the OTLP listeners; undefined is "off". */
+export interface Endpoints {
   readonly http: string | undefined
   readonly grpc: string | undefined
 }
@@ -15,94 +15,90 @@ export interface ApplicationEnvironment {
   readonly diverted: string | undefined
 }
 
+/** An SDK sends metrics each minute by default, so a job of half a minute would never be seen but at its end. */
+const EXPORT_INTERVAL_MS = '10000'
+
+/** The variables OTEL_EXPORTER_OTLP_… that say where and how to connect. Those that say how to measure stay. */
+const CONNECTION = ['ENDPOINT', 'HEADERS', 'COMPRESSION', 'CERTIFICATE', 'CLIENT_CERTIFICATE', 'CLIENT_KEY', 'INSECURE']
+const WHOSE = ['', 'TRACES_', 'METRICS_', 'LOGS_']
+
 /**
- * The inherited environment plus OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL where the user has set
- * neither them nor their _TRACES_ forms, and OTEL_SERVICE_NAME where no name is set. A variable that is set to nothing
- * counts as unset, as OpenTelemetry's specification demands.
+ * The inherited environment without the PILLION_… variables, plus OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL
+ * where the user has set neither them nor their _TRACES_ forms, OTEL_SERVICE_NAME where no name is set, and
+ * OTEL_METRIC_EXPORT_INTERVAL. A variable that is set to nothing counts as unset, as OpenTelemetry's specification demands.
+ *
+ * If the sidecar forwards, it takes the place of the back end that the variables name: they are replaced, credentials and
+ * certificates removed, and nothing is added that would change what the back end gets (its resource, how often it comes).
  */
 export function applicationEnvironment(
   inherited: NodeJS.ProcessEnv,
-  doors: Doors,
+  endpoints: Endpoints,
   service: string,
+  forwards = false,
 ): ApplicationEnvironment {
-  const env = { ...inherited }
+  // They may hold secrets, such as the headers of an upstream.
+  const env = Object.fromEntries(Object.entries(inherited).filter(([name, value]) => !isOwn(name, value)))
+  if (forwards && configured(env)) return inTheMiddle(env, endpoints)
   if (!env['OTEL_SERVICE_NAME'] && !namedByResource(env['OTEL_RESOURCE_ATTRIBUTES'])) env['OTEL_SERVICE_NAME'] = service
 
   const variable = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'].find(name => env[name])
-  if (variable) return { env, diverted: elsewhere(variable, env[variable]!, doors) }
+  if (variable) return { env, diverted: elsewhere(variable, env[variable]!, endpoints) }
 
   const chosen = env['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] || env['OTEL_EXPORTER_OTLP_PROTOCOL']
-  const protocol = chosen || (doors.http === undefined ? 'grpc' : 'http/protobuf')
-  const endpoint = protocol === 'grpc' ? doors.grpc : doors.http
-  if (endpoint === undefined) return { env, diverted: closed(protocol, doors) }
+  const protocol = chosen || (endpoints.http === undefined ? 'grpc' : 'http/protobuf')
+  const endpoint = protocol === 'grpc' ? endpoints.grpc : endpoints.http
+  if (endpoint === undefined) return { env, diverted: closed(protocol, endpoints) }
   env['OTEL_EXPORTER_OTLP_ENDPOINT'] = endpoint
-  // SDKs differ in their default (Python's is gRPC), and would speak it to the wrong door.
+  // SDKs differ in their default (Python's is gRPC), and would speak it to the wrong listener.
   if (!chosen) env['OTEL_EXPORTER_OTLP_PROTOCOL'] = protocol
+  if (!env['OTEL_METRIC_EXPORT_INTERVAL']) env['OTEL_METRIC_EXPORT_INTERVAL'] = EXPORT_INTERVAL_MS
   return { env, diverted: undefined }
 }
 
-/**
- * The service name for a command: the configured `app.name`; else the base name of the program without its extension.
- * For an interpreter (node, python3.12, java -jar …) it is that of the first argument that is neither an option nor an
- * option's value: `node --import ./otel.js server.js` is "server", `python -m shop.main` is "shop.main". Where there is
- * no such argument (`node -e …`), it is the interpreter's own name.
- */
-export function serviceName(command: readonly string[], configured?: string): string {
-  if (configured) return configured
-  const [file = '', ...args] = command
-  const program = bare(file)
-  const valued = VALUED[program.replace(/[\d.]+$/, '')]
-  if (!valued) return program || 'application'
-  for (let i = 0; i < args.length; i++) {
-    const argument = args[i]!
-    if (valued.includes(argument)) i++
-    // Code on the command line has no name.
-    else if (CODE.includes(argument)) break
-    else if (argument === 'run') continue
-    else if (!argument.startsWith('-')) return bare(argument) || program
-  }
-  return program
+/** Whether the application was told where to send. */
+function configured(env: NodeJS.ProcessEnv): boolean {
+  return WHOSE.some(whose => env[`OTEL_EXPORTER_OTLP_${whose}ENDPOINT`])
 }
 
-/** Interpreters, each with its options that take the next argument as their value. */
-const VALUED: Readonly<Record<string, readonly string[]>> = {
-  node: [
-    ...['-r', '--require', '--import', '--loader', '--experimental-loader', '-C', '--conditions'],
-    ...['--env-file', '--title', '--max-old-space-size', '--max-semi-space-size', '--stack-trace-limit'],
-  ],
-  bun: ['-r', '--preload'],
-  deno: ['-c', '--config'],
-  dotnet: [],
-  python: ['-W', '-X'],
-  ruby: ['-I', '-r', '-C'],
-  perl: ['-I'],
-  php: ['-d', '-c'],
-  java: ['-cp', '-classpath', '--class-path', '-p', '--module-path', '--add-modules', '--add-opens', '--add-exports'],
-  sh: ['-o'],
-  bash: ['-o', '-O'],
+function connectionVariables(): readonly string[] {
+  return WHOSE.flatMap(whose => CONNECTION.map(what => `OTEL_EXPORTER_OTLP_${whose}${what}`))
 }
-/** Options that carry code instead of naming a program. */
-const CODE: readonly string[] = ['-c', '-e', '-p', '--eval', '--print', '-pe']
 
-function bare(path: string): string {
-  return basename(path).replace(/(?<=.)\.(?:[cm]?[jt]s|py|rb|pl|php|jar|sh|exe|dll)$/i, '')
+function inTheMiddle(env: NodeJS.ProcessEnv, endpoints: Endpoints): ApplicationEnvironment {
+  const chosen = env['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] || env['OTEL_EXPORTER_OTLP_PROTOCOL']
+  const own = { grpc: endpoints.grpc ?? endpoints.http, http: endpoints.http ?? endpoints.grpc }
+  // Each port takes both protocols.
+  const endpoint = (chosen || guessed(env)) === 'grpc' ? own.grpc : own.http
+  if (endpoint === undefined) return { env, diverted: closed(chosen ?? '', endpoints) }
+  const protocol = chosen || guessed(env)
+  for (const name of connectionVariables()) delete env[name]
+  env['OTEL_EXPORTER_OTLP_ENDPOINT'] = endpoint
+  // SDKs differ in their default. The variables of single signals stay, and so does each SDK's choice for them.
+  if (!env['OTEL_EXPORTER_OTLP_PROTOCOL'] && protocol) env['OTEL_EXPORTER_OTLP_PROTOCOL'] = protocol
+  return { env, diverted: undefined }
+}
+
+/** The protocol of an endpoint without one: SDKs whose default is gRPC are given port 4317. */
+function guessed(env: NodeJS.ProcessEnv): string {
+  const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] || env['OTEL_EXPORTER_OTLP_ENDPOINT'] || ''
+  return /:4317\/?$/.test(endpoint) ? 'grpc' : 'http/protobuf'
 }
 
 function namedByResource(attributes: string | undefined): boolean {
   return attributes?.split(',').some(pair => pair.trim().startsWith('service.name=')) ?? false
 }
 
-function elsewhere(variable: string, value: string, doors: Doors): string | undefined {
+function elsewhere(variable: string, value: string, endpoints: Endpoints): string | undefined {
   const host = URL.parse(value)?.host
-  const ours = [doors.http, doors.grpc].some(door => door !== undefined && URL.parse(door)?.host === host)
+  const ours = [endpoints.http, endpoints.grpc].some(each => each !== undefined && URL.parse(each)?.host === host)
   if (ours) return undefined
   // The URL may carry credentials, so it is not repeated.
-  const own = doors.http ?? doors.grpc
+  const own = endpoints.http ?? endpoints.grpc
   return `${variable} is set, so spans do not come here${own ? `; unset it, or point it to ${own}` : ''}`
 }
 
-function closed(protocol: string, doors: Doors): string {
-  if (doors.http === undefined && doors.grpc === undefined) return 'no OTLP door listens, so spans do not come here'
-  const instead = doors.http === undefined ? 'grpc' : 'http/protobuf'
-  return `no door here speaks OTLP as ${JSON.stringify(protocol)}, so spans do not come here; set OTEL_EXPORTER_OTLP_PROTOCOL=${instead}`
+function closed(protocol: string, { http, grpc }: Endpoints): string {
+  if (http === undefined && grpc === undefined) return 'no OTLP listener is open, so spans do not come here'
+  const instead = http === undefined ? 'grpc' : 'http/protobuf'
+  return `no listener here speaks OTLP as ${JSON.stringify(protocol)}, so spans do not come here; set OTEL_EXPORTER_OTLP_PROTOCOL=${instead}`
 }

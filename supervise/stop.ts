@@ -1,6 +1,6 @@
-// What asks the sidecar to end, heard from the program's first line on: a first signal asks, a second one insists. Process 1
-// is not ended by a signal that it does not handle, so one that came before this stood would be lost. Loaded before the Node
-// version is judged, so it uses nothing that an old Node lacks.
+// Signals that ask the sidecar to end, heard from the program's first line on: the first one asks, the second one ends it at
+// once. Process 1 is not ended by a signal that it does not handle, so one that came before this stood would be lost. Loaded
+// before the Node version is checked, so it uses nothing that an old Node lacks.
 
 import { constants } from 'node:os'
 
@@ -20,7 +20,7 @@ export class Stop {
   }
 
   /**
-   * How the first SIGTERM or SIGINT is answered from now on, one that has come before included; `code` is 128 + its number.
+   * Sets the answer to the first SIGTERM or SIGINT, one that has come before included; `code` is 128 + its number.
    * A second one ends the process at once with that code.
    */
   answer(answer: (signal: NodeJS.Signals, code: number) => void): void {
@@ -28,8 +28,12 @@ export class Stop {
     if (this.#asked) answer(this.#asked, codeOf(this.#asked))
   }
 
-  /** Leaves the signals to others. */
-  release(): void {
+  /**
+   * Leaves the signals to others. One that has come is heard in a turn of the event loop, and lost if its listener goes before:
+   * a start that reads everything from memory takes no turn by itself.
+   */
+  async release(): Promise<void> {
+    await new Promise(resolve => setImmediate(resolve))
     for (const signal of STOPPING) process.off(signal, this.#hear)
   }
 }

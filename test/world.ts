@@ -1,7 +1,9 @@
-// A machine and a clock under the test's control: everything a Host is, without the outside world.
+// A Host whose machine and clock the test controls.
 
-import type { Application, Clock, Host } from '../collectors/collector.ts'
-import { Metrics, Scrape, type Source } from '../exporter/metrics.ts'
+import { Scrape, type Source } from '../exporter/prometheus.ts'
+import { Metrics } from '../metrics/registry.ts'
+import type { Application, Clock, Host } from '../telemetry/host.ts'
+import { Memory } from '../telemetry/memory.ts'
 
 /** A clock that stands still until it is moved. */
 export class FakeClock implements Clock {
@@ -29,12 +31,12 @@ export class FakeClock implements Clock {
     return promise
   }
 
-  /** Moves time on at once, for those who only look at it: nobody is woken. */
+  /** Moves the time forward without waking sleepers. */
   skip(ms: number): void {
     this.#ms += ms
   }
 
-  /** Moves time on, waking sleepers in order; what they start may sleep and be woken within the same move. */
+  /** Moves the time forward and wakes sleepers in order; code that they start may sleep and be woken within the same move. */
   async pass(ms: number): Promise<void> {
     const end = this.#ms + ms
     for (;;) {
@@ -50,7 +52,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets everything run that is ready to run. */
+/** Runs everything that is ready to run. */
 async function settled(): Promise<void> {
   for (let i = 0; i < 5; i++) await new Promise(setImmediate)
 }
@@ -58,7 +60,7 @@ async function settled(): Promise<void> {
 export interface World extends Host {
   readonly clock: FakeClock
   readonly metrics: Metrics
-  /** What was logged: "level message". */
+  /** The log, each line as "level message". */
   readonly logged: string[]
   readonly app: Application
 }
@@ -69,6 +71,7 @@ export function world(proc: string, app: Partial<Application> = {}): World {
   const line = (level: string) => (message: string) => void logged.push(`${level} ${message}`)
   return {
     proc,
+    memory: new Memory(2 ** 30),
     clock: new FakeClock(),
     metrics: new Metrics(),
     logged,
@@ -77,7 +80,7 @@ export function world(proc: string, app: Partial<Application> = {}): World {
   }
 }
 
-/** One scrape of everything in the host's registry, as text. */
+/** One scrape of the whole registry of the host, as text. */
 export async function scraped({ metrics }: Host, sources: readonly Source[] = [], accept?: string): Promise<string> {
   const { chunks } = await new Scrape(metrics, sources).scrape(accept, AbortSignal.timeout(5000))
   return Buffer.concat(chunks).toString()

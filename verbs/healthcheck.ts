@@ -9,23 +9,23 @@ export interface Answer {
   readonly text: string
 }
 
-/** Files of the certificate to show, where the door asks clients for one. */
+/** Files of the client certificate, if the web server asks for one. */
 export interface Identity {
   readonly cert?: string | undefined
   readonly key?: string | undefined
 }
 
-/** Over everything: Docker's own limit is 30 s, and a sidecar that needs longer than this is not ready. */
+/** For the whole check. Docker's own limit is 30 s, but a sidecar that needs longer than this is not ready. */
 const DEADLINE_MS = 2000
 
 export async function askReady(
-  { listen: door, config }: Pick<WebOptions, 'listen' | 'config'>,
+  { listen, config }: Pick<WebOptions, 'listen' | 'config'>,
   identity: Identity = {},
 ): Promise<Answer> {
-  if (!door) return { ready: false, text: 'cannot ask: web.listen is off; give it an address' }
-  if (door.port === 0) return { ready: false, text: 'cannot ask: web.listen has port 0; give it a fixed one' }
-  const host = ANY.has(door.host) ? '127.0.0.1' : door.host
-  const address = `${host.includes(':') ? `[${host}]` : host}:${door.port}/-/ready`
+  if (!listen) return { ready: false, text: 'cannot ask: web.listen is off; give it an address' }
+  if (listen.port === 0) return { ready: false, text: 'cannot ask: web.listen has port 0; give it a fixed one' }
+  const host = ANY.has(listen.host) ? '127.0.0.1' : listen.host
+  const address = `${host.includes(':') ? `[${host}]` : host}:${listen.port}/-/ready`
   let url = `http://${address}`
   try {
     if (await web.secure({ config })) url = `https://${address}`
@@ -37,7 +37,7 @@ export async function askReady(
   }
 }
 
-/** A door on all addresses is reached by the loopback one. */
+/** A listener on all addresses is reached at the loopback address. */
 const ANY = new Set(['::', '0.0.0.0'])
 
 async function get(url: string, { cert, key }: Identity): Promise<{ status: number; body: string }> {
@@ -47,7 +47,7 @@ async function get(url: string, { cert, key }: Identity): Promise<{ status: numb
     ? process.getBuiltinModule('node:https')
     : process.getBuiltinModule('node:http')
   const shown = { cert: cert && readFileSync(cert), key: key && readFileSync(key) }
-  // Nothing secret is sent and only a yes or no is heard, so the certificate may be made for whatever name clients use.
+  // No secret is sent and only yes or no comes back, so the certificate may be made for any name.
   const request = client.get(url, { signal, agent: false, rejectUnauthorized: false, ...shown }, response => {
     let body = ''
     response.setEncoding('utf8')

@@ -6,20 +6,19 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { latency } from '../../collectors/spans.ts'
+import { latency } from '../../processors/spans.ts'
 import { freePort, launch, type Server } from '../server.ts'
 
 const MODULE = fileURLToPath(new URL('otelcol/', import.meta.url))
 const BINARY = join(MODULE, 'otelcol')
 const FLUSH_SECONDS = 5
-/** Until all counts can be seen: the connector shows a new counter as 0 first, and its count with the flush after. */
+/** Time until all counts are visible: the connector exposes a new counter as 0 first, and its count with the next flush. */
 export const SEEN_MS = (2 * FLUSH_SECONDS + 1) * 1000
 
-/** Builds the program if it is not there; false where there is no Go. */
+/** Builds the program, which is quick if nothing has changed; without Go, false if it does not exist. */
 export function buildOtelcol(): boolean {
-  if (existsSync(BINARY)) return true
-  if (spawnSync('go', ['version']).error) return false
-  console.log('building the Collector (some minutes the first time)')
+  if (spawnSync('go', ['version']).error) return existsSync(BINARY)
+  if (!existsSync(BINARY)) console.log('building the Collector (some minutes the first time)')
   execFileSync('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', BINARY, '.'], {
     cwd: MODULE,
     stdio: 'inherit',
@@ -39,9 +38,14 @@ export interface OtelcolOptions {
   readonly folder: string
   readonly dimensions?: readonly string[]
   readonly batch?: boolean
+  /** Forwards traces to this OTLP/HTTP endpoint, in batches, and does nothing else. */
+  readonly upstream?: string
+  /** Comes before the command: another program that then becomes it. */
+  readonly wrapper?: readonly string[]
 }
 
-export async function otelcol({ folder, dimensions = [], batch = false }: OtelcolOptions): Promise<Server> {
+export async function otelcol(options: OtelcolOptions): Promise<Server> {
+  const { folder, dimensions = [], batch = false, upstream, wrapper = [] } = options
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
   const at = (port: number) => ({ endpoint: `127.0.0.1:${port}` })
   const config = {
@@ -63,14 +67,26 @@ export async function otelcol({ folder, dimensions = [], batch = false }: Otelco
       },
     },
   }
+  const forwarding = {
+    receivers: config.receivers,
+    processors: { batch: {} },
+    exporters: { otlp_http: { endpoint: upstream, compression: 'gzip' } },
+    service: {
+      telemetry: config.service.telemetry,
+      pipelines: { traces: { receivers: ['otlp'], processors: ['batch'], exporters: ['otlp_http'] } },
+    },
+  }
   const file = join(folder, `otelcol-${ports.http}.yaml`)
   // JSON is YAML.
-  writeFileSync(file, JSON.stringify(config))
+  writeFileSync(file, JSON.stringify(upstream === undefined ? config : forwarding))
   return await launch({
     name: batch ? 'Collector, batch' : 'Collector',
     command: BINARY,
     args: ['--config', file],
     ports,
-    ready: `http://127.0.0.1:${ports.metrics}/metrics`,
+    wrapper,
+    ...(upstream === undefined
+      ? { ready: `http://127.0.0.1:${ports.metrics}/metrics` }
+      : { ready: `http://127.0.0.1:${ports.http}/v1/traces`, anyStatus: true }),
   })
 }

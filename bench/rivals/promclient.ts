@@ -18,7 +18,7 @@ export async function promClient(labelSets: number, format: TextFormat): Promise
 
 if (import.meta.main) {
   const { Counter, Histogram, Registry } = await import('prom-client')
-  const { calls, latency, size } = await import('../../collectors/spans.ts')
+  const { calls, latency, size } = await import('../../processors/spans.ts')
   const [port, labelSets, format] = process.argv.slice(2)
   const openmetrics = format === 'openmetrics'
   const registry = new Registry()

@@ -1,4 +1,4 @@
-// What the sidecar costs while little or nothing is sent: start, rest, probes; and how late its loop gets under load.
+// The cost of the sidecar while little or nothing is sent: start, rest, probes; and the delay of its event loop under load.
 
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -154,7 +154,7 @@ export const probes: Row = {
   },
 }
 
-/** A bench of its own that prints: its rows as they come. */
+/** A row made of the output of a program in bench/. */
 function printed(
   name: string,
   title: string,
@@ -184,6 +184,42 @@ export const decode = printed(
   ['0.6'],
 )
 
+const MERGE_MS = 10
+export const merge = printed(
+  'merge',
+  'Merging the application’s own /metrics',
+  'merge.ts',
+  'A page in text with histograms of four labels, read and written again, in one process.',
+  [],
+  (run, text) => {
+    // The first figure is that of 10 000 lines.
+    const ms = Number(/read, write as OpenMetrics\s+([\d.]+) ms/.exec(text)?.[1])
+    run.budget('merging 10 000 lines, CPU', `≤ ${MERGE_MS} ms`, `${ms} ms`, ms <= MERGE_MS)
+  },
+)
+
+export const sampling = printed(
+  'sampling',
+  'Sampling traces before they are forwarded',
+  'sampling.ts',
+  'The walk, the visit and the copy into the queue, in one process, without a sampler and with one that takes 20,000 spans a second.',
+  ['0.6'],
+)
+
+const INSIGHT_NS = 150
+export const insight = printed(
+  'insight',
+  'Critical path and blame',
+  'insight.ts',
+  'The walk and the visit of spans in one process, at 20,000 spans a second, and what looking at whole requests adds to a span.',
+  [],
+  (run, text) => {
+    // The first figure is that of 512 a request.
+    const ns = Number(/^\| blame \| this \| (\d+)/m.exec(text)?.[1])
+    run.budget('critical path and blame, a span, 512 a request', `≤ ${INSIGHT_NS} ns`, `${ns} ns`, ns <= INSIGHT_NS)
+  },
+)
+
 const PROC_US = 100
 export const proc = printed(
   'proc',
@@ -196,4 +232,33 @@ export const proc = printed(
     const us = Number(/base files.*?([\d.]+) µs CPU/.exec(text)?.[1])
     run.budget('/proc, all base files of one process, CPU', `≤ ${PROC_US} µs`, `${us} µs`, us <= PROC_US)
   },
+)
+
+export const labelSets = printed(
+  'label-sets',
+  'Memory of a label set and of an edge',
+  'series.ts',
+  'Bytes held after a collection, for each operation (two label sets, with its errors) and for each edge of the service graph.',
+  [],
+)
+
+const APART_US = 5
+export const token = printed(
+  'token',
+  'Refusing a token',
+  'token.ts',
+  'Time to judge a token, by how much of it is right: it must not tell.',
+  [],
+  (run, text) => {
+    const us = Number(/([\d.]+) µs apart/.exec(text)?.[1])
+    run.budget('wrong tokens and the right one, apart', `≤ ${APART_US} µs`, `${us} µs`, us <= APART_US)
+  },
+)
+
+export const packages = printed(
+  'packages',
+  'Loading the packages',
+  'weigh.ts',
+  'Resident memory and CPU of loading each runtime package into a fresh process, the middle of five.',
+  [],
 )

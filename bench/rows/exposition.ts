@@ -1,4 +1,4 @@
-// Numbers out: CPU of one scrape by size and format, and what a scrape does to others who wait for the same process.
+// Scrapes: CPU of one scrape by size and format, and how much a scrape delays other requests to the same process.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { varied } from '../bodies.ts'
@@ -18,6 +18,8 @@ const ACCEPT: Readonly<Record<Format, string>> = {
   openmetrics: 'application/openmetrics-text;version=1.0.0',
   protobuf: 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited',
 }
+/** Code is compiled while it runs, so a server is scraped for so long before it is measured. */
+const WARM_SECONDS = 3
 /** A label set of request metrics is this many series: 2 of calls, 17 of the histogram, 1 of the size. */
 const SERIES_PER_SET = 20
 
@@ -90,12 +92,13 @@ interface Contestant {
   readonly gzip: boolean
 }
 
-/** What a scrape of each costs, taken in turns; nothing for those who are not there. */
+/** The cost of a scrape of each program, measured in turn; undefined for programs that are not installed. */
 async function costs(run: Run, format: Format, all: readonly Contestant[]): Promise<(Cost | undefined)[]> {
   const scraping = (server: Server, gzip: boolean) => ({ port: server.metrics, accept: ACCEPT[format], gzip })
   const spent = all.map((): number[] => [])
   const bytes = all.map(() => 0)
-  for (const { server, gzip } of all) if (server) await scrapeFor({ ...scraping(server, gzip), seconds: 0.3 })
+  for (const { server, gzip } of all)
+    if (server) await scrapeFor({ ...scraping(server, gzip), seconds: run.quick ? 1 : WARM_SECONDS })
   for (let round = 0; round < run.rounds; round++)
     for (const [n, { server, gzip }] of all.entries()) {
       if (!server) continue
@@ -119,7 +122,7 @@ async function costs(run: Run, format: Format, all: readonly Contestant[]): Prom
   return measured
 }
 
-/** CPU milliseconds of a scrape of a sidecar that has seen nothing. */
+/** CPU milliseconds of a scrape of a sidecar without any telemetry. */
 async function ownFamilies(run: Run): Promise<number> {
   await using idle = await pillion()
   const [cost] = await costs(run, 'text', [{ server: idle, gzip: false }])
@@ -127,7 +130,7 @@ async function ownFamilies(run: Run): Promise<number> {
   return cost.ms
 }
 
-/** Ours and the Collector, holding the same label sets. */
+/** Pillion and the Collector with the same label sets. */
 class Loaded implements AsyncDisposable {
   readonly ours: Server
   readonly collector: Server | undefined
@@ -203,7 +206,7 @@ export const waiting: Row = {
   },
 }
 
-/** Milliseconds that requests took until `over`. */
+/** Milliseconds of each request until `over`. */
 async function waits(port: number, over: Promise<unknown>): Promise<number[]> {
   const { request, Agent } = process.getBuiltinModule('node:http')
   const agent = new Agent({ keepAlive: true })

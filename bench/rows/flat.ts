@@ -1,4 +1,4 @@
-// Resident memory under a steady load for ten minutes: flat means that what is taken is given back.
+// Resident memory under a steady load for ten minutes: flat means that memory is released as fast as it is allocated.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Row as Line, median, slope, table } from '../figures.ts'
@@ -11,7 +11,7 @@ const MINUTES = 10
 const SPANS_PER_SECOND = 10_000
 const SPANS = 50
 const SCRAPE_SECONDS = 15
-/** Until code is compiled and tables are filled. */
+/** Time to compile the code and to fill the tables. */
 const WARM_MINUTES = 2
 const SLOPE_MIB = 0.5
 const MOST_MIB = 120

@@ -1,5 +1,4 @@
-// How long the largest requests that are allowed hold the event loop of the sidecar: nothing else is read, answered or
-// scraped meanwhile.
+// The time for which the largest allowed requests block the event loop of a sidecar that does nothing else.
 
 import { once } from 'node:events'
 import { gzipSync } from 'node:zlib'
@@ -22,7 +21,7 @@ export const longest: Row = {
     for (const input of INPUTS) {
       const whole = await measured(input, input.encoding === 'json' ? JSON_BYTES : PROTOBUF, ordinary)
       const { first, rest, gzip } = whole
-      // A broken or a refused one of this size costs less than a good one.
+      // A malformed or refused request of this size costs less than a good one.
       const direct =
         input.code === 200 ? await measured(input, LARGE[input.encoding][input.signal], ordinary) : undefined
       most = Math.max(most, first, rest, gzip, direct?.first ?? 0, direct?.rest ?? 0)
@@ -45,7 +44,7 @@ async function measured(
   ordinary: readonly Buffer[],
 ): Promise<{ first: number; rest: number; gzip: number; answered: number }> {
   await using server = await pillion([], { preload: new URL('../held.ts', import.meta.url).href })
-  // What has never run is slow, and is nobody's request that is this large.
+  // Code that runs for the first time is slow, and no first request is this large.
   for (let i = 0; i < 200; i++) await post(server, 'traces', 'protobuf', ordinary[i % ordinary.length]!, 200)
   const plain: Held[] = []
   for (let turn = 0; turn < TURNS; turn++) plain.push(await held(server, input, input.make(turn, size)))

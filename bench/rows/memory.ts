@@ -52,8 +52,8 @@ export const memory: Row = {
 function judge(run: Run, spans: number, ours: Figures, theirs: Figures | undefined): void {
   const f = (what: string, budget: string, mine: number, most: number) =>
     run.budget(what, budget, `${mine.toFixed(1)} MiB beside ${most.toFixed(1)}`, mine <= most)
-  f('RSS idle', '≤ 80 MiB', ours.idle, 80)
-  f(`RSS at 10 000 spans/s, ${spans} a request`, '≤ 120 MiB', ours.most, 120)
+  f('RSS idle', '≤ 70 MiB', ours.idle, 70)
+  f(`RSS at 10 000 spans/s, ${spans} a request`, '≤ 110 MiB', ours.most, 110)
   if (!theirs) return
   f('RSS idle, beside the Collector', '≤ the Collector', ours.idle, theirs.idle)
   f(`RSS at 10 000 spans/s, ${spans} a request, beside the Collector`, '≤ the Collector', ours.most, theirs.most)

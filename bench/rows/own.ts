@@ -1,4 +1,4 @@
-// What one scrape of the sidecar's own families costs: health, process, cgroup, itself, and no series of any user.
+// The cost of a scrape of the sidecar's own families: health, process, cgroup and itself, without any telemetry.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Row as Line, median, table } from '../figures.ts'
@@ -39,6 +39,6 @@ export const own: Row = {
       run.budget(`/metrics, own families, CPU, ${format}`, `< ${BUDGET_MS} ms`, `${ms.toFixed(2)} ms`, ms < BUDGET_MS)
     }
     const head = ['format', 'samples', 'page', 'CPU ms']
-    return `CPU of the whole server process for one scrape, back to back. An application to observe, two probes, every door open, nothing sent.\n\n${table(head, lines)}`
+    return `CPU of the whole server process for one scrape, back to back. An application to observe, two probes, every listener open, nothing sent.\n\n${table(head, lines)}`
   },
 }

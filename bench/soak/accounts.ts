@@ -1,9 +1,9 @@
-// Two accounts of the same spans: what the senders were answered, and the ledger on a page of the sidecar's metrics.
+// Two accounts of the same spans: the answers that the senders got, and the ledger in the sidecar's metrics.
 
 import type { Spans } from './ridden.ts'
 import type { Account } from './sender.ts'
 
-/** What senders know: spans offered, acknowledged, rejected, and requests by answer. */
+/** The senders' account: spans offered, acknowledged, rejected, and requests by answer. */
 export interface Sent {
   readonly offered: number
   readonly underWay: number
@@ -23,7 +23,7 @@ export interface Ledger {
   readonly answers: Readonly<Record<string, number>>
 }
 
-/** What a sidecar says of a quiet moment, and should not. */
+/** Differences that a sidecar shows at a quiet moment, and should not. */
 export function differences(sent: Sent, ledger: Ledger): string[] {
   const faults: string[] = []
   const f = (what: string, found: number, expected: number) => {
@@ -43,10 +43,10 @@ export function differences(sent: Sent, ledger: Ledger): string[] {
 
 export function together(sender: Account, application: Spans): Sent {
   const { answers, rejected, refused } = sender
-  const fates = application.taken + application.failed
+  const ended = application.taken + application.failed
   return {
-    offered: sender.offered - sender.unsent + fates,
-    underWay: sender.underWay + application.sent - fates,
+    offered: sender.offered - sender.unsent + ended,
+    underWay: sender.underWay + application.sent - ended,
     taken: sender.taken + application.taken,
     unanswered: sender.unanswered + application.failed,
     ...{ answers, rejected, refused },
@@ -57,7 +57,7 @@ export function show({ received, accepted, refused }: Ledger): string {
   return `${received} = ${accepted} accepted + ${refused} refused`
 }
 
-/** What was sent from `before` until `now`. What was under way before belongs to it. */
+/** The spans sent from `before` until `now`, including those that were in flight before. */
 export function difference(now: Sent, before: Sent): Sent {
   const answers = Object.fromEntries(
     Object.entries(now.answers).map(([name, count]) => [name, count - (before.answers[name] ?? 0)]),

@@ -1,12 +1,12 @@
-// An application as users have it: a small HTTP server with the stock OpenTelemetry SDK, configured by the usual variables.
-// It keeps the account of its own spans, to hold the sidecar's against. `PORT=8080 node application.ts`
+// A typical application: a small HTTP server with the stock OpenTelemetry SDK, configured by the usual variables. It counts its
+// own spans, which are compared with the sidecar's counters. `PORT=8080 node application.ts`
 
 import { createHash } from 'node:crypto'
 import { SpanKind, trace } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 
-/** Spans that were sent, and what became of them: acknowledged by the receiver, or given up. */
+/** Spans that were sent, by outcome: acknowledged by the receiver, or given up. */
 export interface Account {
   readonly pid: number
   readonly sent: number
@@ -56,7 +56,7 @@ if (import.meta.main) {
 
   process.once('SIGTERM', async () => {
     const closed = new Promise(resolve => server.close(resolve))
-    // Requests in flight are answered; their connections would then stay open for a next one.
+    // Requests in flight are answered; their connections would then stay open for another one.
     const closing = setInterval(() => server.closeIdleConnections(), 20)
     await closed
     clearInterval(closing)
@@ -64,7 +64,7 @@ if (import.meta.main) {
     process.stdout.write(`${account()}\n`, () => process.exit())
   })
 
-  // Nobody is there to stop it any more.
+  // Its parent, which would stop it, has ended.
   const observer = Number(process.env['SOAK_PID'])
   setInterval(() => {
     try {

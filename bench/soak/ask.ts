@@ -1,5 +1,5 @@
-// Questions to a process of our own: the one that measures asks, a module started beside it answers. It ends by itself
-// when the one that asks has gone.
+// Questions to a child process: the measuring process asks, and a module that it has started answers. The child ends by itself
+// when its parent has ended.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ export class Asked<Question, Answer> implements AsyncDisposable {
 
   private constructor(process: ChildProcess) {
     this.#process = process
-    // What `answering` below sends.
+    // Sent by `answering` below.
     process.on('message', ({ n, answer }: { n: number; answer: Answer }) => {
       this.#waiting.get(n)?.resolve(answer)
       this.#waiting.delete(n)
@@ -58,7 +58,7 @@ export class Asked<Question, Answer> implements AsyncDisposable {
 
 /** Answers every question in the process that was started. */
 export function answering<Question, Answer>(answer: (question: Question) => Answer | Promise<Answer>): void {
-  // What `ask` above sends.
+  // Sent by `ask` above.
   process.on('message', async ({ n, question }: { n: number; question: Question }) => {
     process.send?.({ n, answer: await answer(question) })
   })

@@ -1,5 +1,5 @@
-// The customers of several applications that are the same program: an open loop of requests to each, a slow answer delays no
-// further one. Whatever touches a time in which an application is being restarted is counted apart.
+// The customers of several instances of one application: an open loop of requests to each, so a slow answer does not delay
+// the next request. Requests that overlap a restart of an application are counted separately.
 
 import { quantile } from '../figures.ts'
 import { answering } from './ask.ts'
@@ -12,7 +12,7 @@ export type Question =
 export interface Figures {
   readonly answered: number
   readonly failed: number
-  /** What the first failures were. */
+  /** The first failures. */
   readonly failures: readonly string[]
   /** The same while it was being restarted. */
   readonly meanwhile: { readonly answered: number; readonly failed: number }
@@ -88,11 +88,11 @@ if (import.meta.main) {
       for (const [i, name] of names.entries()) {
         const shop = new Shop(question.visit[name]!)
         shops.set(name, shop)
-        // One after the other, or the second would always wait for the first.
+        // In sequence, or the second would always wait for the first.
         setTimeout(() => setInterval(() => shop.visit(), every), (every * i) / names.length)
       }
     } else if ('restarting' in question) shops.get(question.restarting)!.turn += 1
-    // Only at the end: sorting all times would make the next requests late.
+    // Only at the end: sorting all times would delay the next requests.
     return 'figures' in question ? Object.fromEntries([...shops].map(([name, shop]) => [name, shop.figures()])) : {}
   })
 }

@@ -1,5 +1,4 @@
-// One life of the sidecar, from its start to its end: what it was sent and what it says of it, and what it took of the
-// machine meanwhile.
+// One life of the sidecar, from its start to its end: the spans that it was sent, its own counters, and its use of the machine.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { slope } from '../figures.ts'
@@ -16,7 +15,7 @@ export interface Sample {
   readonly threads: number
 }
 
-/** Left out at the beginning when things are counted: not everything is open yet. */
+/** The time at the beginning that is ignored when descriptors are counted: not all of them are open yet. */
 const WARM_UP_SECONDS = 120
 const WARM_UP_SHARE = 1 / 3
 
@@ -29,16 +28,16 @@ export class Life {
   /** Lines of each page that are samples. */
   readonly series: { readonly seconds: number; readonly count: number }[] = []
   readonly scrapeMs: number[] = []
-  /** Comparisons of the ledger with the senders' account: those that had to be equal, and those between bounds. */
+  /** Comparisons of the ledger with the senders' account: exact ones, and those within bounds. */
   readonly exact = { made: 0, held: 0 }
   readonly bounded = { made: 0, held: 0 }
   readonly reloads = { taken: 0, refused: 0, wrong: 0 }
-  /** Of the application. */
+  /** Restarts of the application. */
   readonly restarts = { made: 0, seen: 0 }
   /** At the last quiet moment. */
   sent: Sent | undefined
   ledger: Ledger | undefined
-  /** What did not hold, in words. */
+  /** The promises that were not kept, in words. */
   readonly wrong: string[] = []
   end = 'still running'
   #cpu = 0
@@ -59,7 +58,7 @@ export class Life {
     return this.#cpu / this.#seconds
   }
 
-  /** Reads what the kernel says; nothing if it has ended. */
+  /** Reads the kernel's figures; undefined if the process has ended. */
   sample(): void {
     const { pid } = this.server
     const seconds = (performance.now() - this.begun) / 1000
@@ -74,7 +73,7 @@ export class Life {
     } catch {}
   }
 
-  /** What was sent in this life, when `now` is what was sent at all. */
+  /** The part of `now`, all that was ever sent, that was sent in this life. */
   since(now: Sent): Sent {
     return difference(now, this.before)
   }
@@ -87,7 +86,7 @@ export class Life {
     return this.samples.filter(({ seconds }) => seconds >= this.warm)
   }
 
-  /** V8 fills its heap and compiles for minutes: what its first half shows is no leak. */
+  /** V8 fills its heap and compiles code for minutes, so growth in the first half is not a leak. */
   get secondHalf(): readonly Sample[] {
     return this.samples.filter(({ seconds }) => seconds >= this.#seconds / 2)
   }

@@ -1,4 +1,4 @@
-// What a soak has shown: the promises, each with what was measured of it, and the figures behind them, in Markdown.
+// The report of a soak in Markdown: each promise with the measured figure, and the figures behind them.
 
 import { table } from '../figures.ts'
 import type { Life } from './life.ts'
@@ -9,25 +9,25 @@ export interface Promised {
   readonly promised: string
   readonly measured: string
   readonly holds: boolean
-  /** Depends on the speed of the machine, or on time to tell a slope from noise: judged in a long run only. */
+  /** Depends on the speed of the machine, or needs time to tell a slope from noise: judged only in a long run. */
   readonly judged: boolean
 }
 
-/** Below it, slopes and latencies are printed and not judged. */
+/** In a shorter run, slopes and latencies are printed but not judged. */
 const LONG_MINUTES = 10
 const RSS_MIB = 120
-/** A step of 1 MiB, which V8 may take at any time, makes a slope of 0.2 in seven minutes. */
+/** A step of 1 MiB, which V8 may take at any time, is a slope of 0.2 over seven minutes. */
 const SLOPE_MIB = 0.3
 /** More of them in the last third of a life than in the first. */
 const MORE = { fds: 10, threads: 2 } as const
 /** Each start of the application is an instance of its own, with a target_info of its own until that expires. */
 const SERIES_PER_RESTART = 1
-/** The latency of an application, beside that of the one which is alone. */
+/** The latency of an application, compared with that of the one without a sidecar. */
 const P50 = { times: 1.25, plusMs: 0.5 } as const
 const P99 = { times: 1.5, plusMs: 5 } as const
-/** Of what was not as it should be. */
+/** The most deviations that are listed. */
 const SHOWN = 20
-/** What Kubernetes leaves a native sidecar in the worst case. */
+/** The time that Kubernetes leaves a native sidecar in the worst case. */
 const END_SECONDS = 2
 
 const TITLES: Readonly<Record<Name, string>> = {

@@ -10,7 +10,7 @@ import type { Account } from './application.ts'
 const APPLICATION = fileURLToPath(new URL('application.ts', import.meta.url))
 const DEADLINE_MS = 30_000
 
-/** Everything that may be left when this process ends: processes of our own, and applications that have lost their parent. */
+/** Processes that may be left when this process ends: our own, and applications that have lost their parent. */
 const left = new Set<number>()
 process.on('exit', () => {
   for (const pid of left) kill(pid, 'SIGKILL')
@@ -21,9 +21,9 @@ export type Spans = Omit<Account, 'pid'>
 export interface Ridden {
   readonly name: string
   readonly port: number
-  /** Variables that tell its SDK where to send spans, beside those of `pillion run`. */
+  /** Variables that tell its SDK where to send spans, in addition to those of `pillion run`. */
   readonly env?: NodeJS.ProcessEnv
-  /** What stands before its command, `pillion run --` for instance. */
+  /** The words before its command, for instance `pillion run --`. */
   readonly before?: readonly string[]
 }
 
@@ -31,7 +31,7 @@ export class Application {
   readonly name: string
   readonly port: number
   readonly #way: Ridden
-  /** Accounts of those that have ended. */
+  /** Accounts of the instances that have ended. */
   readonly #settled = { sent: 0, taken: 0, failed: 0 }
   /** Our child: the application itself, or `pillion run`. */
   #child: ChildProcess | undefined
@@ -40,7 +40,7 @@ export class Application {
   #complaint = ''
   #pid = 0
   starts = 0
-  /** Ended otherwise than with exit code 0 and its account, in words. */
+  /** Endings other than with exit code 0 and an account, in words. */
   readonly wrong: string[] = []
   restarting = false
 
@@ -50,7 +50,7 @@ export class Application {
     this.port = way.port
   }
 
-  /** Of our child: with `pillion run`, the sidecar. */
+  /** The pid of our child: with `pillion run`, the sidecar. */
   get childPid(): number {
     return this.#child?.pid ?? 0
   }
@@ -91,7 +91,7 @@ export class Application {
   async #ask(): Promise<Account | undefined> {
     try {
       const answer = await fetch(`http://127.0.0.1:${this.port}/account`, { signal: AbortSignal.timeout(5000) })
-      // What application.ts answers.
+      // Answered by application.ts.
       const account = (await answer.json()) as Account
       this.#pid = account.pid
       left.add(account.pid)
@@ -101,7 +101,7 @@ export class Application {
     }
   }
 
-  /** Of all its processes; undefined while it does not answer. */
+  /** The spans of all its processes; undefined while it does not answer. */
   async account(): Promise<Spans | undefined> {
     const settled = { ...this.#settled }
     const now = await this.#ask()
@@ -109,7 +109,7 @@ export class Application {
     return { sent: settled.sent + now.sent, taken: settled.taken + now.taken, failed: settled.failed + now.failed }
   }
 
-  /** What `act` yields, and the account, if no spans were sent or answered meanwhile; tried until it is so. */
+  /** The result of `act` and the account, once no spans were sent or answered meanwhile; repeated until then. */
   async quietly<T>(act: () => Promise<T>): Promise<[T, Spans]> {
     const end = performance.now() + DEADLINE_MS
     while (performance.now() < end) {
@@ -123,7 +123,7 @@ export class Application {
     throw new Error(`the spans of ${this.name} are never all answered`)
   }
 
-  /** Kills `pillion run` and leaves its application alone in the world. */
+  /** Kills `pillion run`, but not its application. */
   async orphan(): Promise<void> {
     this.#child?.kill('SIGKILL')
     await this.#exit
@@ -151,7 +151,7 @@ export class Application {
       )
       return
     }
-    // What application.ts writes at its end.
+    // Written by application.ts when it ends.
     const { sent, taken, failed } = JSON.parse(line) as Account
     this.#settled.sent += sent
     this.#settled.taken += taken
@@ -159,7 +159,7 @@ export class Application {
   }
 }
 
-/** Whether it runs; nobody may be there to wait for one that has ended. */
+/** Whether it runs; a process that has ended may stay as a zombie if it has no parent to wait for it. */
 function alive(pid: number): boolean {
   try {
     return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))

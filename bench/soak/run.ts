@@ -1,5 +1,5 @@
-// The choreography of a soak. Three applications that are the same program: alone, beside a sidecar that is sent thousands of
-// spans a second besides, and under `pillion run`. Each is restarted once a period, the configuration is reloaded once a
+// The course of a soak. Three instances of one application: without a sidecar, beside a sidecar that also receives thousands of
+// spans a second from elsewhere, and under `pillion run`. Each is restarted once a period, the configuration is reloaded once a
 // period, and the sidecars are killed twice.
 
 import { once } from 'node:events'
@@ -26,7 +26,7 @@ const LIVES = KILLED_AT.length + 1
 const HUNG_MS = 90_000
 const SEEN_MS = 15_000
 
-/** What it has to warn of: bad configurations, and an application that is being restarted. */
+/** Expected warnings: bad configurations, and an application that is being restarted. */
 const EXPECTED =
   /the configuration stays as it was|the application's process \d+ ended|nothing listens on port|application is down/
 
@@ -96,7 +96,7 @@ class Soak {
 
   async #start(): Promise<void> {
     const port = { alone: await freePort(), beside: await freePort(), run: await freePort() }
-    // Takes spans and does nothing with them: what the application does is the same with and without a sidecar.
+    // Accepts spans and discards them, so that the application does the same work with and without a sidecar.
     const sink = process.getBuiltinModule('node:http').createServer((request, answer) => {
       request.resume().on('end', () => answer.end('{}'))
     })
@@ -109,9 +109,9 @@ class Soak {
     const application = `http://127.0.0.1:${port.beside}`
     this.#sidecar = await Sidecar.choose(this.#plan.main, this.#plan.folder, application)
     const under = [process.execPath, ...nodeFlags(this.#plan.main), this.#plan.main, 'run']
-    const doors = await Promise.all(['web.listen', 'otlp.http.listen', 'otlp.grpc.listen'].map(freeDoor))
+    const listeners = await Promise.all(['web.listen', 'otlp.http.listen', 'otlp.grpc.listen'].map(freeListener))
     const url = (name: Name) => `http://127.0.0.1:${port[name]}`
-    const flags = [...doors.flat(), '--log.level', 'error', '--app.url', url('run'), ...twoProbes(url('run'))]
+    const flags = [...listeners.flat(), '--log.level', 'error', '--app.url', url('run'), ...twoProbes(url('run'))]
     const endpoint = (to: number) => ({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${to}` })
     const named = (name: Name) => ({ name, port: port[name] })
     this.#applications = {
@@ -136,7 +136,7 @@ class Soak {
     this.#open.defer(() => clearInterval(sampler))
   }
 
-  /** Two lanes: what is asked of the sidecar happens one after the other; the applications are restarted meanwhile. */
+  /** Two lanes: actions on the sidecar happen in sequence, and the applications are restarted meanwhile. */
   async #all(): Promise<void> {
     const period = this.#period
     const periods = Math.max(LIVES, Math.round((this.#plan.minutes * 60) / period))
@@ -171,7 +171,7 @@ class Soak {
     await this.#sender.ask({ send: { http, grpc, rate: RATE, bodies: this.#plan.bodies } })
   }
 
-  /** What was sent to all lives, as far as it is known now; undefined while the application does not answer. */
+  /** The spans sent in all lives, as far as they are known; undefined while the application does not answer. */
   async #sent(): Promise<Sent | undefined> {
     const sender = await this.#sender.ask({ account: true })
     const application = await this.#applications.beside.account()
@@ -195,7 +195,7 @@ class Soak {
     const before = await this.#sent()
     const ledger = ledgerOf(await this.#page(this.#scrapes++ % 2 === 1))
     const after = await this.#sent()
-    // While the application is being restarted, nobody knows its account.
+    // While the application is being restarted, its account is unknown.
     if (!before || !after || beside.starts !== starts) return
     life.bounded.made++
     const sum = ledger.received === ledger.accepted + ledger.refused
@@ -205,7 +205,7 @@ class Soak {
     else life.wrong.push(`received ${show(ledger)}; acknowledged before ${least}, offered after ${most}`)
   }
 
-  /** Nothing is sent for a moment, so that the account must be equal. */
+  /** Nothing is sent for a moment, so that the accounts must be equal. */
   async #quiet(n: number): Promise<void> {
     const life = this.#life
     const { beside } = this.#applications
@@ -256,7 +256,7 @@ class Soak {
     await run.orphan()
     await life.server.ended
     this.#over('SIGKILL')
-    // Requests that were under way break, and their senders must learn of it before the next life begins.
+    // Requests in flight fail, and their senders must notice it before the next life begins.
     await sleep(300)
     await this.#born()
     if (await run.account()) this.#survived++
@@ -297,7 +297,7 @@ class Soak {
   }
 }
 
-/** What a page does not say of the application, which is there and well. */
+/** Everything that is missing in the metrics of an application that is running and healthy. */
 function unseen(page: string, life: Life): string[] {
   const faults: string[] = []
   const f = (name: string, expected: number) => {
@@ -320,7 +320,7 @@ function twoProbes(application: string): string[] {
   ]
 }
 
-async function freeDoor(option: string): Promise<string[]> {
+async function freeListener(option: string): Promise<string[]> {
   return [`--${option}`, `127.0.0.1:${await freePort()}`]
 }
 

@@ -1,47 +1,47 @@
-// Many spans at a fixed rate, whatever becomes of them, half over OTLP/HTTP and half over gRPC, and the account of what was
-// answered. The bodies are an SDK's; each request has ids that no other has. Some are gzip, some hold a span with an invalid
-// id, some are cut off.
+// Sends many spans at a fixed rate, whatever their outcome, half over OTLP/HTTP and half over gRPC, and counts the answers. The
+// bodies come from an SDK; each request has unique ids. Some are compressed, some contain a span with an invalid id, some are
+// truncated.
 
 import { readFileSync } from 'node:fs'
 import type { ClientHttp2Session } from 'node:http2'
 import { gzipSync } from 'node:zlib'
+import { decoder } from '../../test/otlp/protobufjs.ts'
 import { unpackBodies } from '../load.ts'
-import { decoder } from '../rivals/protobufjs.ts'
 import { answering } from './ask.ts'
 
 export type Question =
   /** Starts sending to these ports, or to others than before. */
   | { readonly send: { readonly http: number; readonly grpc: number; readonly rate: number; readonly bodies: string } }
-  /** Sends nothing more until the next `send`; answered when the last request is. */
+  /** Stops sending until the next `send`; answered when the last request is. */
   | { readonly rest: true }
   | { readonly account: true }
 
 /** In spans, from the start of this process. */
 export interface Account {
-  /** In requests that can be decoded and have had their fate; and in those that are under way. */
+  /** In requests that can be decoded and have an outcome; and in those that are in flight. */
   readonly offered: number
   readonly underWay: number
   /** In requests that were answered with success. */
   readonly taken: number
-  /** Of these, the ones with an invalid id: the answer says they were rejected. */
+  /** Those with an invalid id, which the answer reports as rejected. */
   readonly rejected: number
-  /** In requests that were answered: come again, or too much. */
+  /** In requests that were answered with "retry later" or "too large". */
   readonly refused: number
-  /** In requests that were never answered: the connection broke, or time was up. They may have been taken. */
+  /** In requests that were not answered: the connection broke, or time ran out. They may have been accepted. */
   readonly unanswered: number
-  /** In requests for which there was no connection, as while nobody listens. */
+  /** In requests for which no connection could be made, for instance while nothing listens. */
   readonly unsent: number
   /** Requests by what was answered: "http 200", "grpc 3". */
   readonly answers: Readonly<Record<string, number>>
-  /** Answers that the request does not deserve. */
+  /** Answers that are wrong for the request. */
   readonly wrong: readonly string[]
 }
 
-/** Of so many requests two, one of each way, are gzip; hold an invalid id; are cut off. */
+/** In this many requests, two (one for each protocol) are compressed; contain an invalid id; are truncated. */
 const GZIP = 4
 const INVALID = 10
 const CUT_OFF = 100
-/** Unanswered requests beyond this many stop the sender, whose memory would grow without an end. */
+/** More unanswered requests than this stop the sender, whose memory would grow without limit. */
 const IN_FLIGHT = 500
 const TIMEOUT_MS = 15_000
 const KEPT_WRONG = 5
@@ -49,7 +49,7 @@ const KEPT_WRONG = 5
 interface Template {
   readonly bytes: Buffer
   readonly spans: number
-  /** Where ids begin. */
+  /** The offsets of the ids. */
   readonly ids: readonly number[]
   readonly firstTraceId: number
 }
@@ -61,7 +61,7 @@ interface Request {
   readonly kind: 'good' | 'invalid' | 'cut off'
 }
 
-/** The code, and whether the answer tells of rejected spans; or why there was none. */
+/** The code, and whether the answer reports rejected spans; or the reason why there was none. */
 type Answer = { readonly code: number; readonly partly: boolean } | 'unanswered' | 'unsent'
 type Post = (request: Request) => Promise<Answer>
 
@@ -98,7 +98,7 @@ function steadily(rate: number, templates: readonly Template[], ways: readonly W
   const begun = performance.now()
   let sent = 0
   return setInterval(() => {
-    // What a late timer has missed is made up for.
+    // Requests that a late timer has missed are sent now.
     while (sent < ((performance.now() - begun) / 1000) * rate) {
       if (inFlight.size >= IN_FLIGHT) return
       const request = next(templates)

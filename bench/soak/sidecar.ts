@@ -1,4 +1,4 @@
-// The sidecar of a soak: where it listens, its configuration file, and what an operator and Prometheus do to it.
+// The sidecar of a soak: its listeners, its configuration file, and the actions of an operator and of Prometheus.
 
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,17 +11,17 @@ const OPENMETRICS = 'application/openmetrics-text;version=1.0.0'
 const TIMEOUT_MS = 10_000
 const RELOAD_MS = 10_000
 
-type Door = 'web' | 'http' | 'grpc'
+type Listener = 'web' | 'http' | 'grpc'
 
 export class Sidecar {
-  readonly ports: Readonly<Record<Door, number>>
+  readonly ports: Readonly<Record<Listener, number>>
   readonly #main: string
   readonly #config: string
   readonly #application: string
   #pages = 0
   #reloads = 0
 
-  private constructor(main: string, folder: string, application: string, ports: Readonly<Record<Door, number>>) {
+  private constructor(main: string, folder: string, application: string, ports: Readonly<Record<Listener, number>>) {
     this.#main = main
     this.#config = join(folder, 'pillion.yaml')
     this.#application = application
@@ -40,7 +40,7 @@ export class Sidecar {
     return await launch({
       name: 'the sidecar',
       command: process.execPath,
-      // It ends by itself should this process be killed, and with it the application.
+      // It ends by itself if this process, and with it the application, is killed.
       args: [...nodeFlags(this.#main), this.#main, '--config', this.#config, '--app.exit_after_gone', '60s'],
       ports: { http, grpc, metrics: web },
       ready: `${this.#url}/-/healthy`,
@@ -57,7 +57,7 @@ export class Sidecar {
     return page
   }
 
-  /** Changes the file, and says so by a signal and by a request in turn. Whether a good one was taken, or a bad one refused. */
+  /** Changes the file and reloads it, by a signal and by a request in turn; returns whether it was accepted or refused as it should. */
   async reload({ process }: Server, good: boolean): Promise<boolean> {
     const before = total(await this.page(false), TAKEN_AT)
     this.#reloads++
@@ -79,7 +79,7 @@ export class Sidecar {
     return `http://127.0.0.1:${this.ports.web}`
   }
 
-  /** Each time with another interval of the first probe; a bad one has two probes of a name. */
+  /** Each time with another interval of the first probe; a bad configuration has two probes with one name. */
   #configure(good: boolean): void {
     const { web, http, grpc } = this.ports
     const text = `app: { url: "${this.#application}" }
@@ -91,7 +91,7 @@ health:
     - { name: page, url: "${this.#application}/healthz", interval: ${1000 + (this.#reloads % 10)}ms }
     - { name: ${good ? 'port' : 'page'}, kind: tcp, address: "${new URL(this.#application).host}", interval: 1s }
 `
-    // At once, since the file is watched.
+    // In one step, since the file is watched.
     writeFileSync(`${this.#config}.new`, text)
     renameSync(`${this.#config}.new`, this.#config)
   }

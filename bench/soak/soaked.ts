@@ -1,4 +1,4 @@
-// What a soak is asked for, and what it yields.
+// The options of a soak and its results.
 
 import type { Answer as Visits } from './customers.ts'
 import type { Life } from './life.ts'
@@ -24,7 +24,7 @@ export interface Soaked {
   readonly lives: readonly Life[]
   readonly customers: Visits
   readonly applications: Readonly<Record<Name, Application>>
-  /** Of `pillion run`: MiB and share of a core of its sidecar; how often it was killed, and its application lived on. */
+  /** `pillion run`: MiB and share of a core of its sidecar; how often it was killed, and how often its application survived. */
   readonly run: {
     readonly rssMost: number
     readonly cpu: number

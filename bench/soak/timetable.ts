@@ -1,5 +1,5 @@
-// When what happens: acts of several lanes, one after the other in each lane. An act that must be alone waits for another such
-// one of another lane.
+// The timetable: actions in several lanes, in sequence within each lane. An action that must be alone waits until no such
+// action of another lane is running.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -8,16 +8,16 @@ export interface Act {
   readonly at: number
   readonly what: string
   readonly act: () => Promise<void>
-  /** No other act that says so happens meanwhile. */
+  /** No other exclusive action happens meanwhile. */
   readonly alone?: boolean
-  /** Rather left out than later than this many seconds. */
+  /** Skipped if it would be later than this many seconds. */
   readonly within?: number
-  /** If it fails, the rest still makes sense. */
+  /** The rest still makes sense if it fails. */
   readonly optional?: boolean
 }
 
 export class Timetable {
-  /** What is being done in each lane. */
+  /** The current action of each lane. */
   readonly doing = new Map<string, string>()
   readonly #failed: (act: Act, error: unknown) => void
   #progressed = performance.now()
@@ -29,7 +29,7 @@ export class Timetable {
     this.#failed = failed
   }
 
-  /** Resolves at the end, or after the first failure of an act that is not optional. */
+  /** Resolves at the end, or after the first failure of an action that is not optional. */
   async run(lanes: Readonly<Record<string, readonly Act[]>>): Promise<void> {
     this.#begun = performance.now()
     await Promise.all(Object.entries(lanes).map(([name, acts]) => this.#lane(name, acts)))
@@ -40,7 +40,7 @@ export class Timetable {
     return (performance.now() - this.#begun) / 1000
   }
 
-  /** How long it has been doing the same, in milliseconds. */
+  /** The duration of the current action so far, in milliseconds. */
   get stuckMs(): number {
     return performance.now() - this.#progressed
   }

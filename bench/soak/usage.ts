@@ -1,4 +1,4 @@
-// What processes that follow each other took of the machine, read once a second.
+// Memory and CPU of processes that follow each other, read once a second.
 
 import { cpuSeconds, memory } from '../machine.ts'
 
@@ -15,7 +15,7 @@ export class Usage {
     return this.#cpuSeconds / this.#seconds
   }
 
-  /** Nothing if there is no such process at the moment. */
+  /** Undefined if there is no such process at the moment. */
   sample(pid: number): void {
     try {
       const { rss } = memory(pid)

@@ -1,5 +1,5 @@
-// Addresses that are never probed: the metadata services of clouds and the link-local ranges they live in. A probe URL
-// or a DNS answer must not turn the sidecar into a way to ask them for credentials.
+// Addresses that are never probed: the metadata services of clouds and the link-local ranges that contain them. Neither a
+// probe URL nor a DNS answer may make the sidecar ask them for credentials.
 
 import { BlockList, isIP } from 'node:net'
 
@@ -17,9 +17,14 @@ BLOCKED.addAddress('64:ff9b::6464:64c8', 'ipv6')
 BLOCKED.addAddress('64:ff9b::a83f:8110', 'ipv6')
 BLOCKED.addAddress('64:ff9b::c000:c0', 'ipv6')
 
-/** Whether an IP address may not be probed. IPv4 addresses mapped into IPv6 are judged as IPv4. */
+/** Whether an IP address must not be probed. IPv4 addresses mapped into IPv6 are checked as IPv4. */
 export function blocked(address: string): boolean {
   const family = isIP(address)
   if (family === 0) return false
   return BLOCKED.check(address.replace(/%.*$/, ''), family === 6 ? 'ipv6' : 'ipv4')
+}
+
+/** Why an IP address must not be connected to. */
+export function refusal(address: string): string | undefined {
+  return blocked(address) ? `${address} is a link-local or metadata address` : undefined
 }

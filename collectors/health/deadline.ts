@@ -1,13 +1,13 @@
-// One deadline over a whole probe, fair to the application: while the sidecar's own loop was held up, an answer may have
-// been waiting unread, so that time is measured and given back before the verdict is `timeout`.
+// The deadline of a probe, fair to the application: while the sidecar's own event loop was blocked, an answer may have
+// waited unread, so that time is measured and added to the deadline before the verdict is `timeout`.
 
-import type { Clock } from '../collector.ts'
+import type { Clock } from '../../telemetry/host.ts'
 
 const TICK_MS = 20
-// Timers are a few milliseconds late in an idle process too.
+// Timers are a few milliseconds late even in an idle process.
 const ORDINARY_MS = 5
 
-/** Runs `work` with a signal that aborts at the deadline, or with `stop`. */
+/** Runs `work` with a signal that aborts at the deadline, or when `stop` aborts. */
 export async function withDeadline<Result>(
   clock: Clock,
   timeoutMs: number,
@@ -54,7 +54,7 @@ class LoopDelay {
     this.#due = clock.monotonic() + TICK_MS
   }
 
-  /** Ends by rejecting, when `done` aborts. */
+  /** Rejects when `done` aborts. */
   async watch(done: AbortSignal): Promise<never> {
     for (;;) {
       await this.#clock.sleep(TICK_MS, done)
@@ -63,7 +63,7 @@ class LoopDelay {
     }
   }
 
-  /** Includes the delay that is going on: a tick that is overdue and has not run yet. */
+  /** Includes the current delay: a tick that is overdue and has not run yet. */
   total(): number {
     const late = this.#clock.monotonic() - this.#due
     return late > ORDINARY_MS ? this.#total + late : this.#total

@@ -1,5 +1,5 @@
-// Health documents: what an application says about its parts. The known shapes (health+json, Spring Actuator,
-// MicroProfile, Terminus, ASP.NET) differ in spelling only, so one reading takes them all:
+// Health documents: the status of an application's components, as it reports them itself. The known formats (health+json,
+// Spring Actuator, MicroProfile, Terminus, ASP.NET) differ only in their spelling, so one parser reads them all:
 //
 //   { status, checks: { "name:measurement": [{ status, observedValue, observedUnit }] } }   health+json draft 6
 //   { status, components: { name: { status, details, components } } }                       Spring Boot 2.2 and later
@@ -7,8 +7,6 @@
 //   { status, name: { status, … } }                                                         Spring Boot 1
 //   { status, checks: [{ name, status, data }] }                                            MicroProfile
 //   { status, entries: { name: { status, data } } }                                         ASP.NET
-
-import type { IncomingHttpHeaders } from 'node:http'
 
 export interface HealthDocument {
   readonly status: Word
@@ -19,7 +17,7 @@ export interface HealthDocument {
 }
 
 export interface Component {
-  /** Parts of parts are joined by "/". */
+  /** The names of nested components are joined by "/". */
   readonly name: string
   readonly up: boolean
 }
@@ -31,7 +29,7 @@ export interface Observation {
   readonly value: number
 }
 
-/** Of each probe's document, that many components are kept, and that many observed values. */
+/** The most components, and the most observed values, that are kept of one document. */
 export const COMPONENT_CAP = 100
 
 type Word = 'up' | 'down' | 'unknown'
@@ -41,7 +39,7 @@ const UNIT_LENGTH = 32
 const DEPTH = 8
 const CONTAINERS = ['checks', 'components', 'details', 'entries', 'results', 'data'] as const
 
-// "warn" and "Degraded" are answered with 200: it works, and somebody should look.
+// "warn" and "Degraded" come with status 200: the application works, and somebody should look at it.
 const WORDS: Readonly<Record<string, Word>> = {
   pass: 'up',
   ok: 'up',
@@ -57,11 +55,11 @@ const WORDS: Readonly<Record<string, Word>> = {
   shutting_down: 'down',
 }
 
-export function looksLikeDocument(headers: IncomingHttpHeaders): boolean {
-  return /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(headers['content-type'] ?? '')
+export function looksLikeDocument(contentType = ''): boolean {
+  return /^application\/(?:[\w.-]+\+)?json[ \t]*(?:[;,]|$)/i.test(contentType)
 }
 
-/** Undefined for what is not JSON, or is JSON but not about health. */
+/** Undefined if the text is not JSON, or is JSON without a health status. */
 export function readDocument(text: string): HealthDocument | undefined {
   let root: unknown
   try {
@@ -70,7 +68,7 @@ export function readDocument(text: string): HealthDocument | undefined {
     return undefined
   }
   if (!isRecord(root) || typeof root['status'] !== 'string') return undefined
-  const found = new Found()
+  const found = new Gathered()
   parts(root, '', 0, found)
   const status = word(root['status'])
   if (status === 'unknown' && found.components.size === 0) return undefined
@@ -82,7 +80,7 @@ export function readDocument(text: string): HealthDocument | undefined {
   }
 }
 
-class Found {
+class Gathered {
   readonly components = new Map<string, boolean>()
   readonly observed = new Map<string, Observation>()
   dropped = 0
@@ -100,18 +98,18 @@ class Found {
   }
 }
 
-/** Everything directly inside `record` that has a status of its own, and below it what that contains. */
-function parts(record: Readonly<Record<string, unknown>>, prefix: string, depth: number, found: Found): void {
+/** Every entry of `record` that has a status of its own, and the entries below it. */
+function parts(record: Readonly<Record<string, unknown>>, prefix: string, depth: number, found: Gathered): void {
   if (depth > DEPTH) return
   for (const [key, value] of Object.entries(record)) {
-    // At the top, "data" is more often the payload of an ordinary API than a part's measurements.
+    // At the top level, "data" is usually the payload of an ordinary API and not the measurements of a component.
     if (key === 'data' && depth === 0) continue
     if (CONTAINERS.some(each => each === key)) inside(value, prefix, depth, found)
     else if (isRecord(value) && typeof value['status'] === 'string') part(join(prefix, key), value, depth, found)
   }
 }
 
-function inside(container: unknown, prefix: string, depth: number, found: Found): void {
+function inside(container: unknown, prefix: string, depth: number, found: Gathered): void {
   if (Array.isArray(container)) {
     for (const each of container)
       if (isRecord(each) && typeof each['name'] === 'string') part(join(prefix, each['name']), each, depth, found)
@@ -125,8 +123,8 @@ function inside(container: unknown, prefix: string, depth: number, found: Found)
   }
 }
 
-/** health+json: one name, several instances of it, told apart by their id or else by their place. */
-function several(name: string, instances: readonly unknown[], depth: number, found: Found): void {
+/** health+json: several instances of one name, distinguished by their id or else by their index. */
+function several(name: string, instances: readonly unknown[], depth: number, found: Gathered): void {
   instances.forEach((each, place) => {
     if (!isRecord(each)) return
     const id = typeof each['componentId'] === 'string' ? each['componentId'] : String(place)
@@ -134,9 +132,9 @@ function several(name: string, instances: readonly unknown[], depth: number, fou
   })
 }
 
-function part(name: string, record: Readonly<Record<string, unknown>>, depth: number, found: Found): void {
+function part(name: string, record: Readonly<Record<string, unknown>>, depth: number, found: Gathered): void {
   const status = typeof record['status'] === 'string' ? word(record['status']) : 'unknown'
-  // A word we do not know (Spring's UNKNOWN, a custom one) is neither up nor down: absent rather than wrong.
+  // An unknown word (Spring's UNKNOWN, a custom status) is neither up nor down: the component is left out.
   if (status !== 'unknown') found.component(name, status === 'up')
   for (const [key, value] of Object.entries(record)) {
     if (typeof value !== 'number') continue
@@ -160,7 +158,7 @@ function measured(name: string, key: string): string {
   return plain(`${name}:${key}`, NAME_LENGTH)
 }
 
-/** Fit to be a label: one line, well-formed, of bounded length. */
+/** The text as a label value: one line, well-formed, of limited length. */
 function plain(text: string, length: number): string {
   return text
     .replace(/[\x00-\x1f\x7f]+/g, ' ')

@@ -1,9 +1,11 @@
-// The exec probe: a program's exit code. No shell, no input, its output bounded, and at the deadline it is killed with
-// everything it started.
+// The exec probe: the exit code of a program. It runs without a shell and without input, its output is limited, and at the
+// deadline it is killed with everything that it started.
 
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { type Failure, failed, failure, type Probe, Stopwatch } from './verdict.ts'
+import { failed, failure } from '../../client/failure.ts'
+import { Stopwatch } from '../../client/stopwatch.ts'
+import type { Failure, Probe } from './verdict.ts'
 
 export interface ExecTarget {
   readonly kind: 'exec'
@@ -13,7 +15,7 @@ export interface ExecTarget {
 
 const OUTPUT_KEPT = 1024
 
-// A program that not even SIGKILL ends (it waits in the kernel) is not joined by another one.
+// While a program does not end even after SIGKILL (it waits in the kernel), no second one is started.
 const unfinished = new WeakMap<ExecTarget, ChildProcess>()
 
 export const exec: Probe<ExecTarget> = async (target, signal, context) => {
@@ -40,11 +42,14 @@ export const exec: Probe<ExecTarget> = async (target, signal, context) => {
   child.once('exit', () => unfinished.delete(target))
   try {
     const [code, killer] = await once(child, 'exit', { signal })
-    // What it wrote last may still be on its way.
+    // The last part of its output may not have been read yet.
     if (code !== 0) await new Promise(setImmediate)
-    if (code === 0) return watch.stop({ ok: true }, { status: 0 })
+    if (code === 0) return watch.stop({ ok: true, status: 0 })
     const how = code === null ? `ended by ${killer}` : `exit code ${code}`
-    return watch.stop(failed('exec', said ? `${how}: ${said}` : how), code === null ? {} : { status: Number(code) })
+    return watch.stop({
+      ...failed('exec', said ? `${how}: ${said}` : how),
+      ...(code === null ? {} : { status: Number(code) }),
+    })
   } catch (error) {
     child.on('error', () => {})
     if (child.pid === undefined) {
@@ -54,7 +59,7 @@ export const exec: Probe<ExecTarget> = async (target, signal, context) => {
     killGroup(child.pid)
     return watch.stop(failure(error, signal))
   } finally {
-    // A grandchild may hold the other end open for ever.
+    // A grandchild may keep the other end open for ever.
     child.stderr?.destroy()
   }
 }
@@ -62,7 +67,7 @@ export const exec: Probe<ExecTarget> = async (target, signal, context) => {
 function notStarted(target: ExecTarget, error: unknown): Failure {
   const { code, message } =
     error instanceof Error ? (error as NodeJS.ErrnoException) : { code: '', message: `${error}` }
-  // No descriptors, processes or memory left is our own trouble, not the program's.
+  // A lack of descriptors, processes or memory is a failure of the sidecar, not of the program.
   const reason = /^(EMFILE|ENFILE|EAGAIN|ENOMEM)$/.test(code ?? '') ? 'local' : 'exec'
   return failed(reason, `cannot run ${target.program}: ${message}`)
 }
@@ -75,7 +80,7 @@ function killGroup(pid: number): void {
   }
 }
 
-/** Without the sidecar's own settings, among which are tokens. */
+/** Without the sidecar's own settings, which may contain tokens. */
 function ownEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PILLION|OTEL)_/.test(name)))
 }

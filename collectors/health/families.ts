@@ -1,6 +1,6 @@
-// The metrics of the probes. Their names are promises.
+// The metrics of the probes. Their names are promised to users.
 
-import { counter, gauge, histogram } from '../../exporter/metrics.ts'
+import { counter, gauge, histogram } from '../../metrics/family.ts'
 import { COMPONENT_CAP } from './document.ts'
 
 export const healthUp = gauge(
@@ -12,10 +12,10 @@ export const probeSuccess = gauge('app_health_probe_success', 'Whether the last 
 export const probes = counter('app_health_probes_total', 'Probes made, successful or not.', ['probe'])
 export const probeFailures = counter(
   'app_health_probe_failures_total',
-  'Probes that failed, by the first thing that was wrong; local means that the sidecar could not probe, which decides nothing.',
+  'Failed probes by the first reason that was found. local: the sidecar itself could not probe; this does not change app_health_up.',
   ['probe', 'reason'],
 )
-// From OpenTelemetry's advice for HTTP, continued downwards: a probe over loopback takes well under a millisecond.
+// OpenTelemetry's advice for HTTP, with smaller buckets added: a probe over loopback takes well under a millisecond.
 export const probeDuration = histogram(
   'app_health_probe_duration_seconds',
   'Time from the start of a probe to its verdict, failed probes included.',
@@ -24,17 +24,17 @@ export const probeDuration = histogram(
 )
 export const probePhase = counter(
   'app_health_probe_phase_seconds_total',
-  'Time that probes spent in each phase; the phases add up to the duration. The time of a failure counts for the phase that failed.',
+  'Time that probes spent in each phase; the phases add up to the duration. A failed probe counts its time in the phase in which it failed.',
   ['probe', 'phase'],
 )
 export const probeLoopDelay = counter(
   'app_health_probe_loop_delay_seconds_total',
-  'Time during probes in which the sidecar itself was held up, and which may be part of their duration without being the application’s.',
+  'Time during probes in which the event loop of the sidecar was blocked; it may be part of their duration, but it is not the application’s.',
   ['probe'],
 )
 export const statusCode = gauge(
   'app_health_status_code',
-  'HTTP status, gRPC status or exit code of the last probe; absent when it got none.',
+  'HTTP status, gRPC status or exit code of the last probe; absent if it got none.',
   ['probe'],
 )
 export const consecutiveFailures = gauge(
@@ -74,10 +74,14 @@ export const componentValue = gauge(
 )
 export const componentsDropped = counter(
   'app_health_components_dropped_total',
-  `Components and values of health documents that were left out because there were more than ${COMPONENT_CAP}.`,
+  `Components and values of health documents that were not exported because a document had more than ${COMPONENT_CAP}.`,
   ['probe'],
 )
-export const probeInfo = gauge('app_health_probe_info', 'What each probe asks; always 1.', ['probe', 'kind', 'target'])
+export const probeInfo = gauge('app_health_probe_info', 'The kind and target of each probe. Always 1.', [
+  'probe',
+  'kind',
+  'target',
+])
 
 export const healthFamilies = [
   healthUp,

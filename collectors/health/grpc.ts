@@ -1,17 +1,22 @@
 // The gRPC probe: grpc.health.v1.Health/Check over node:http2. The two messages of the protocol are small enough to be
-// written and read here:
+// encoded and decoded here:
 //
 //   request  = frame { HealthCheckRequest  { string service = 1 } }
 //   response = frame { HealthCheckResponse { ServingStatus status = 1 } }   1 = SERVING
 //   frame    = compressed (1 byte, 0) length (4 bytes, big endian) message
 
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
-import { type Endpoint, open } from './connection.ts'
-import { type Failure, failed, failure, type Probe, type ProbeContext, Stopwatch } from './verdict.ts'
+import { open } from '../../client/connection.ts'
+import { failed, failure } from '../../client/failure.ts'
+import { Stopwatch } from '../../client/stopwatch.ts'
+import { varints } from '../../protobuf/varint.ts'
+import type { TcpEndpoint } from '../../telemetry/client.ts'
+import { refusal } from './address.ts'
+import { type Failure, type Probe, type ProbeContext, propagation } from './verdict.ts'
 
 export interface GrpcTarget {
   readonly kind: 'grpc'
-  readonly endpoint: Endpoint
+  readonly endpoint: TcpEndpoint
   readonly authority: string
   readonly service: string
 }
@@ -23,9 +28,9 @@ const RESPONSE_LIMIT = 64 * 1024
 
 export const grpc: Probe<GrpcTarget> = async (target, signal, context) => {
   const watch = new Stopwatch(context.clock)
-  const opened = await open(target.endpoint, signal, watch, ['h2'])
+  const opened = await open(target.endpoint, signal, watch, { protocols: ['h2'], blocked: refusal })
   const tls = opened.notAfter === undefined ? {} : { notAfter: opened.notAfter }
-  if (!opened.ok) return watch.stop(failed(opened.reason, opened.detail), tls)
+  if (!opened.ok) return watch.stop(opened)
   watch.enter('processing')
   const session = process
     .getBuiltinModule('node:http2')
@@ -37,7 +42,7 @@ export const grpc: Probe<GrpcTarget> = async (target, signal, context) => {
     })
   try {
     const { status, ...outcome } = await check(session, target, signal, context, watch)
-    return watch.stop(outcome, status === undefined ? tls : { ...tls, status })
+    return watch.stop({ ...outcome, ...tls, ...(status === undefined ? {} : { status }) })
   } finally {
     session.destroy()
     opened.socket.destroy()
@@ -64,8 +69,7 @@ function check(
     'content-type': 'application/grpc',
     te: 'trailers',
     'user-agent': context.userAgent,
-    traceparent: context.traceparent,
-    tracestate: context.tracestate,
+    ...propagation(context),
   })
   listen(stream, resolve, lose, watch)
   stream.end(request(target.service))
@@ -80,7 +84,7 @@ function listen(
 ): void {
   const chunks: Buffer[] = []
   let size = 0
-  // An answer without a message may put its status into the headers ("trailers only").
+  // A response without a message may have its status in the headers ("trailers only").
   let last: IncomingHttpHeaders | undefined
   stream.on('response', headers => {
     watch.enter('transfer')
@@ -119,17 +123,13 @@ function judge(code: string | string[] | undefined, body: Buffer): Reply {
 
 function request(service: string): Buffer {
   const name = Buffer.from(service)
-  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, ...varint(name.length)]), name])
+  const message = name.length === 0 ? name : Buffer.concat([varints(0x0a, name.length), name])
   const head = Buffer.alloc(5)
   head.writeUInt32BE(message.length, 1)
   return Buffer.concat([head, message])
 }
 
-function varint(value: number): number[] {
-  return value < 128 ? [value] : [(value & 127) | 128, ...varint(value >>> 7)]
-}
-
-/** Field 1 of the message in the only frame, or undefined for what is not one. Unknown fields are passed over. */
+/** Field 1 of the message in the only frame; undefined if there is no such frame. Unknown fields are skipped. */
 function servingStatus(frame: Buffer): number | undefined {
   if (frame.length < 5 || frame[0] !== 0 || frame.readUInt32BE(1) !== frame.length - 5) return undefined
   let at = 5

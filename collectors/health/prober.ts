@@ -1,6 +1,12 @@
-// One probe over time: asks on its schedule, keeps the state, and writes down what it found.
+// One probe over time: it runs on its schedule, keeps its state, and records each verdict.
 
-import type { Finding, Host } from '../collector.ts'
+import { failed } from '../../client/failure.ts'
+import { Stopwatch } from '../../client/stopwatch.ts'
+import type { Host } from '../../telemetry/host.ts'
+import type { MomentsHost } from '../../telemetry/moment.ts'
+import type { Finding } from '../../telemetry/part.ts'
+import { PROBE_TRACESTATE } from '../../telemetry/probe.ts'
+import type { Tracer } from '../../telemetry/tracer.ts'
 import { withDeadline } from './deadline.ts'
 import { exec } from './exec.ts'
 import { grpc } from './grpc.ts'
@@ -8,31 +14,38 @@ import { http } from './http.ts'
 import { schedule } from './schedule.ts'
 import type { Series } from './series.ts'
 import { State } from './state.ts'
-import { describe, type Target, type Timing } from './target.ts'
+import { type ActiveTarget, describe, type Target, type Timing } from './target.ts'
 import { tcp } from './tcp.ts'
-import { type ProbeSpans, TRACESTATE } from './trace.ts'
-import { failed, type Probe, type ProbeContext, Stopwatch, type Verdict } from './verdict.ts'
+import { beginProbe, endProbe, sent, type Traceparent } from './trace.ts'
+import type { Probe, ProbeContext, Verdict } from './verdict.ts'
 
-/** The kinds of probes. */
-const PROBES: { readonly [Kind in Target['kind']]: Probe<Extract<Target, { kind: Kind }>> } = { http, tcp, grpc, exec }
+/** The kinds of probes that ask. */
+const PROBES: { readonly [Kind in ActiveTarget['kind']]: Probe<Extract<ActiveTarget, { kind: Kind }>> } = {
+  http,
+  tcp,
+  grpc,
+  exec,
+}
 
-export function probe(target: Target, signal: AbortSignal, context: ProbeContext): Promise<Verdict> {
+export function probe(target: ActiveTarget, signal: AbortSignal, context: ProbeContext): Promise<Verdict> {
   // PROBES pairs each kind with the probe for targets of that kind, which is more than TypeScript follows.
-  const ask = PROBES[target.kind] as Probe<Target>
+  const ask = PROBES[target.kind] as Probe<ActiveTarget>
   return ask(target, signal, context)
 }
 
-/** What a prober asks at a turn. A guess learns its target while it is asked. */
+/** The target of a prober at a turn. A guess finds its target while it is asked. */
 export interface Question {
   target(): Target
-  ask(signal: AbortSignal, context: ProbeContext): Promise<Verdict>
+  /** Undefined if there is nothing to judge by; then the probe says nothing. */
+  ask(signal: AbortSignal, context: ProbeContext): Promise<Verdict | undefined>
 }
 
 export interface Surroundings {
-  readonly host: Host
+  readonly host: Host & Partial<MomentsHost>
   readonly series: Series
-  readonly spans: ProbeSpans
+  readonly tracer: Tracer
   readonly userAgent: string
+  readonly traceparent: Traceparent
   /** When the sidecar started, on the monotonic clock. */
   readonly startedAt: number
 }
@@ -61,26 +74,28 @@ export class Prober {
     const { clock, log } = this.#around.host
     const turn = (): Promise<{ well: boolean }> =>
       this.turn(stop).catch(error => {
-        log.error('cannot write down a probe', { probe: this.name, error })
+        log.error('cannot record a probe', { probe: this.name, error })
         return { well: false }
       })
     return schedule(this.#timing, turn, clock, stop)
   }
 
-  /** One probe, from asking to having written down the verdict. */
+  /** One probe, up to the recorded verdict. */
   async turn(stop: AbortSignal): Promise<{ well: boolean }> {
-    const { host, series, spans, userAgent } = this.#around
+    const { host, series, tracer, userAgent } = this.#around
     const { clock } = host
     const target = this.#question.target()
-    const span = spans.begin({ name: this.name, kind: target.kind, target: describe(target) })
-    const context: ProbeContext = { clock, userAgent, traceparent: span.traceparent, tracestate: TRACESTATE }
+    const span = beginProbe(tracer, { name: this.name, kind: target.kind, target: describe(target) })
+    const traceparent = sent(span.traceparent, this.#around.traceparent)
+    const context: ProbeContext = { clock, userAgent, traceparent, tracestate: PROBE_TRACESTATE }
     const { result: verdict, loopDelayMs } = await withDeadline(clock, this.#timing.timeout, stop, signal =>
       this.#question.ask(signal, context).catch(error => this.#unexpected(error)),
     )
-    span.end(verdict)
-    // What a stop interrupted says nothing about the application.
-    if (stop.aborted) return { well: true }
-    // Nor does a probe that the sidecar could not make.
+    if (verdict) endProbe(span, verdict)
+    else span.end()
+    // A probe that was interrupted by a stop says nothing about the application, nor does one without anything to judge by.
+    if (stop.aborted || !verdict) return { well: true }
+    // Neither does a probe that the sidecar could not make.
     const local = !verdict.ok && verdict.reason === 'local'
     const step = local ? 'same' : this.#state.take(verdict.ok)
     series.record(this.name, verdict, this.#state.consecutiveFailures, loopDelayMs, clock.now())
@@ -91,6 +106,8 @@ export class Prober {
       series.firstSuccess(this.name, (clock.monotonic() - this.#around.startedAt) / 1000)
     }
     this.#trouble = verdict.ok ? undefined : `${verdict.reason}: ${verdict.detail}`
+    if (!verdict.ok) host.moments?.()?.note('health', `${this.name} failed (${this.#trouble})`)
+    else if (step === 'changed') host.moments?.()?.note('health', `${this.name} is up again`)
     if (step !== 'same') this.#announce(step === 'changed')
     return { well: verdict.ok && this.#state.up === true }
   }
@@ -113,11 +130,15 @@ export class Prober {
     series.decide(this.name, up, changed)
     const fields = { probe: this.name, target: describe(this.#question.target()) }
     if (up) host.log.info('application is up', fields)
-    else
-      host.log.warn('application is down', { ...fields, failures: this.#state.consecutiveFailures, why: this.#trouble })
+    else {
+      const { consecutiveFailures: failures } = this.#state
+      host.log.warn('application is down', { ...fields, failures, why: this.#trouble })
+      if (changed)
+        host.app.failing = { probe: this.name, at: host.clock.now(), failures, why: this.#trouble ?? 'unknown' }
+    }
   }
 
-  /** A probe gives a verdict whatever the application does, so this is a fault of ours; it must not end the schedule. */
+  /** A probe always resolves with a verdict, so this is a defect of ours; it must not end the schedule. */
   #unexpected(error: unknown): Verdict {
     this.#around.host.log.error('cannot probe', { probe: this.name, error })
     return new Stopwatch(this.#around.host.clock).stop(failed('local', `cannot probe: ${error}`))

@@ -1,7 +1,7 @@
-// When to probe: on a grid, one at a time. A probe that takes longer than the interval makes the next one wait for the
-// next place on the grid; what was missed is not made up for.
+// The schedule of a probe: at fixed intervals, one probe at a time. If a probe takes longer than the interval, the next one
+// starts at the next multiple of it; missed probes are not made up for.
 
-import type { Clock } from '../collector.ts'
+import type { Clock } from '../../telemetry/host.ts'
 
 export interface Intervals {
   readonly interval: number
@@ -9,7 +9,7 @@ export interface Intervals {
   readonly initialDelay: number
 }
 
-/** Runs `turn` until `signal` aborts, and then resolves. `turn` says whether all is well; if not, the next comes sooner. */
+/** Runs `turn` until `signal` aborts, and then resolves. If a turn was not well, the next one comes sooner. */
 export async function schedule(
   intervals: Intervals,
   turn: () => Promise<{ well: boolean }>,

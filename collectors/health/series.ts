@@ -1,9 +1,10 @@
 // The metric objects of the probes, and how one verdict changes them.
 
-import type { Metrics } from '../../exporter/metrics.ts'
+import type { Metrics } from '../../metrics/registry.ts'
+import { PHASES } from '../../telemetry/client.ts'
 import type { HealthDocument } from './document.ts'
 import * as family from './families.ts'
-import { PHASES, REASONS, type Verdict } from './verdict.ts'
+import { REASONS, type Verdict } from './verdict.ts'
 
 export class Series {
   readonly #up
@@ -23,7 +24,7 @@ export class Series {
   readonly #value
   readonly #dropped
   readonly #info
-  /** The document whose components stand in the metrics, by probe. */
+  /** The document whose components are exported, by probe. */
   readonly #documents = new Map<string, HealthDocument>()
   readonly #targets = new Map<string, { probe: string; kind: string; target: string }>()
 
@@ -47,7 +48,7 @@ export class Series {
     this.#info = metrics.gauge(family.probeInfo)
   }
 
-  /** Every known label set begins at 0; what only a verdict can tell stays absent. */
+  /** Known label sets start at 0; values that need a verdict stay absent. */
   begin(probe: string): void {
     this.#probes.inc({ probe }, 0)
     for (const reason of REASONS) this.#failures.inc({ probe, reason }, 0)
@@ -79,7 +80,7 @@ export class Series {
     this.#last.set({ probe }, now / 1000)
     if (verdict.status === undefined) this.#status.remove({ probe })
     else this.#status.set({ probe }, verdict.status)
-    // The expiry stays known while the application is away; that is when somebody asks whether it was the certificate.
+    // The expiry is kept while the application is away, since an expired certificate may be the reason.
     if (verdict.notAfter !== undefined) this.#expiry.set({ probe }, verdict.notAfter)
     this.#document(probe, verdict.document)
   }
@@ -93,7 +94,7 @@ export class Series {
     this.#first.set({ probe }, seconds)
   }
 
-  /** The probe is no more: its state goes, its counters stay. */
+  /** The probe has been removed: its state is removed, its counters stay. */
   forget(probe: string): void {
     for (const gauge of [this.#up, this.#success, this.#status, this.#consecutive, this.#expiry])
       gauge.remove({ probe })

@@ -1,5 +1,5 @@
-// The state after thresholds, as the kubelet keeps it: undecided at first, then up or down after so many equal verdicts
-// in a row.
+// The state after thresholds, as in the kubelet: undecided at first, then up or down after a number of equal verdicts in a
+// row.
 
 export interface Thresholds {
   readonly successThreshold: number
@@ -24,7 +24,7 @@ export class State {
     return this.#failures
   }
 
-  /** Takes one verdict in; says whether it decided the state for the first time, changed it, or neither. */
+  /** Takes a verdict; returns whether it decided the state for the first time, changed it, or neither. */
   take(ok: boolean): 'decided' | 'changed' | 'same' {
     this.#successes = ok ? this.#successes + 1 : 0
     this.#failures = ok ? 0 : this.#failures + 1

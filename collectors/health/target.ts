@@ -1,19 +1,21 @@
-// From options to targets: everything that can be wrong with a probe's configuration is found here, before the first
-// probe, with a message that says which one and what to do.
+// From options to what the probes work with: targets with their expressions compiled, and timings.
 
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { shown } from '../../options/kinds.ts'
+import { type Expression, expression } from '../../options/expression.ts'
 import { opaqueFields } from '../../options/opaque.ts'
-import { blocked } from './address.ts'
-import type { Endpoint, Tls } from './connection.ts'
+import type { ClientTls, TcpEndpoint } from '../../telemetry/client.ts'
 import type { ExecTarget } from './exec.ts'
 import type { GrpcTarget } from './grpc.ts'
 import type { HttpTarget } from './http.ts'
+import { header, hostPort, unbracketed } from './notation.ts'
 import type { ProbeOptions } from './options.ts'
+import type { PassiveTarget } from './passive.ts'
 import type { TcpTarget } from './tcp.ts'
 
-export type Target = HttpTarget | TcpTarget | GrpcTarget | ExecTarget
+/** A target that is asked. */
+export type ActiveTarget = HttpTarget | TcpTarget | GrpcTarget | ExecTarget
+export type Target = ActiveTarget | PassiveTarget
 
 /** When to probe and what to make of it. Times in milliseconds. */
 export interface Timing {
@@ -31,18 +33,15 @@ export interface Setup {
   readonly timing: Timing
 }
 
-/** Throws an Error that names the option to mend. */
-export function readProbes(probes: readonly ProbeOptions[]): readonly Setup[] {
-  const names = new Set<string>()
-  return probes.map((options, place) => {
-    const where = `health.probes[${place}]`
-    const name = options.name ?? ''
-    if (!/^[\w.:/-]{1,64}$/.test(name))
-      throw new Error(`${where}.name must be 1 to 64 of letters, digits and _ . : / -, not ${shown(options.name)}`)
-    if (names.has(name)) throw new Error(`${where}.name ${shown(name)} is already taken; give each probe its own name`)
-    names.add(name)
-    return { name, target: readTarget(options, where), timing: readTiming(options) }
-  })
+/** The options must be without faults (faults.ts). Rejects if RE2 cannot match an expression, and names its option. */
+export function readProbes(probes: readonly ProbeOptions[]): Promise<readonly Setup[]> {
+  return Promise.all(
+    probes.map(async (options, place) => ({
+      name: options.name ?? '',
+      target: await readTarget(options, `health.probes[${place}]`),
+      timing: readTiming(options),
+    })),
+  )
 }
 
 function readTiming(options: ProbeOptions): Timing {
@@ -57,73 +56,75 @@ function readTiming(options: ProbeOptions): Timing {
   }
 }
 
-function readTarget(options: ProbeOptions, where: string): Target {
+async function readTarget(options: ProbeOptions, where: string): Promise<Target> {
   switch (options.kind) {
     case 'http':
       return readHttp(options, where)
     case 'tcp':
       return {
         kind: 'tcp',
-        endpoint: readEndpoint(options, where),
+        endpoint: readEndpoint(options),
         send: options.send,
-        expect: options.expect === undefined ? undefined : new RegExp(options.expect, 'u'),
+        expect: await readExpression(options.expect, `${where}.expect`),
       }
     case 'grpc':
       return {
         kind: 'grpc',
-        endpoint: readEndpoint(options, where),
+        endpoint: readEndpoint(options),
         authority: options.address ?? '',
         service: options.service ?? '',
       }
     case 'exec': {
-      const [program, ...args] = options.command
-      if (!program) throw new Error(`${where}.command is missing; give the program and its arguments as a list`)
+      const [program = '', ...args] = options.command
       return { kind: 'exec', program, args }
     }
+    case 'passive':
+      return {
+        kind: 'passive',
+        window: options.window,
+        minAnswers: options.min_answers,
+        maxErrors: options.max_errors,
+      }
   }
 }
 
-function readHttp(options: ProbeOptions, where: string): HttpTarget {
-  if (options.url === undefined) throw new Error(`${where}.url is missing; give the URL to request, or another kind`)
-  const plain = httpTarget(options.url, `${where}.url`)
-  const { validateHeaderName, validateHeaderValue } = process.getBuiltinModule('node:http')
-  const headers: Record<string, string> = {}
-  for (const [place, line] of options.headers.entries()) {
-    const [name, value] = readHeader(line, `${where}.headers[${place}]`)
-    try {
-      validateHeaderName(name)
-      validateHeaderValue(name, value)
-    } catch (cause) {
-      // Without the value, which may be a secret.
-      throw new Error(`${where}.headers[${place}] is not a header that HTTP allows: ${shown(name)}`, { cause })
-    }
-    headers[name] = value
-  }
+async function readHttp(options: ProbeOptions, where: string): Promise<HttpTarget> {
+  const plain = httpTarget(options.url ?? '')
+  const headers = Object.fromEntries(options.headers.map(header).map(parts => [parts?.name ?? '', parts?.value ?? '']))
   return {
     ...plain,
-    endpoint: { ...plain.endpoint, tls: plain.endpoint.tls && readTls(options, plain.endpoint.host, where) },
+    endpoint: { ...plain.endpoint, tls: plain.endpoint.tls && readTls(options, plain.endpoint.host) },
     authority: headers['host'] ?? plain.authority,
     method: options.method,
     headers: opaqueFields(headers, Object.keys(headers)),
     statuses: options.status.map(readStatus),
-    headerMatches: options.header_matches.map((line, place) => {
-      const at = `${where}.header_matches[${place}]`
-      const [name, source] = readHeader(line, at)
-      return [name, readPattern(source, at)] as const
-    }),
-    bodyMatches: options.body_matches === undefined ? undefined : new RegExp(options.body_matches, 'u'),
-    bodyNotMatches: options.body_not_matches === undefined ? undefined : new RegExp(options.body_not_matches, 'u'),
+    headerMatches: await Promise.all(
+      options.header_matches.map(async (line, place) => {
+        const { name = '', value = '' } = header(line) ?? {}
+        return [name, await readExpression(value, `${where}.header_matches[${place}]`)] as const
+      }),
+    ),
+    bodyMatches: await readExpression(options.body_matches, `${where}.body_matches`),
+    bodyNotMatches: await readExpression(options.body_not_matches, `${where}.body_not_matches`),
     document: options.document,
   }
 }
 
+function readExpression(source: string, where: string): Promise<Expression>
+function readExpression(source: string | undefined, where: string): Promise<Expression | undefined>
+async function readExpression(source: string | undefined, where: string): Promise<Expression | undefined> {
+  if (source === undefined) return undefined
+  try {
+    return await expression(source)
+  } catch (cause) {
+    throw new Error(`${where} ${cause instanceof Error ? cause.message : cause}`, { cause })
+  }
+}
+
 /** A GET of this URL with nothing further asked of the answer. */
-export function httpTarget(href: string, option: string): HttpTarget {
+export function httpTarget(href: string): HttpTarget {
   const url = new URL(href)
-  if (url.username || url.password)
-    throw new Error(`${option} must not contain a user name or password; send an Authorization header with \`headers\``)
-  const host = url.hostname.replace(/^\[|\]$/g, '')
-  refuseBlocked(host, option)
+  const host = unbracketed(url.hostname)
   const secure = url.protocol === 'https:'
   return {
     kind: 'http',
@@ -144,45 +145,14 @@ export function httpTarget(href: string, option: string): HttpTarget {
   }
 }
 
-function readEndpoint(options: ProbeOptions, where: string): Endpoint {
-  const [, host, port] = /^(\[[^\]]+\]|[^:\s/]+):(\d{1,5})$/.exec(options.address ?? '') ?? []
-  if (host === undefined || Number(port) === 0 || Number(port) > 65535)
-    throw new Error(`${where}.address must be HOST:PORT, not ${shown(options.address)}`)
-  const bare = host.replace(/^\[|\]$/g, '')
-  refuseBlocked(bare, `${where}.address`)
-  return { host: bare, port: Number(port), tls: options.tls ? readTls(options, bare, where) : undefined }
+function readEndpoint(options: ProbeOptions): TcpEndpoint {
+  const { host, port } = hostPort(options.address ?? '') ?? { host: '', port: 0 }
+  return { host, port, tls: options.tls ? readTls(options, host) : undefined }
 }
 
-function readTls(options: ProbeOptions, host: string, where: string): Tls {
-  const file = options.tls_ca_file
-  let ca: string | undefined
-  try {
-    ca = file === undefined ? undefined : readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new Error(`cannot read ${where}.tls_ca_file ${shown(file)}; give a PEM file that this user may read`, {
-      cause,
-    })
-  }
-  return { verify: options.tls_verify, serverName: options.tls_server_name ?? host, ca }
-}
-
-function refuseBlocked(host: string, option: string): void {
-  if (isIP(host) && blocked(host))
-    throw new Error(`${option} must not be a link-local or metadata address: ${host}; probe the application itself`)
-}
-
-function readHeader(line: string, where: string): readonly [name: string, value: string] {
-  const colon = line.indexOf(':')
-  if (colon < 1) throw new Error(`${where} must be "Name: value"`)
-  return [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()]
-}
-
-function readPattern(source: string, where: string): RegExp {
-  try {
-    return new RegExp(source, 'u')
-  } catch (cause) {
-    throw new Error(`${where} is not a regular expression: ${shown(source)}`, { cause })
-  }
+function readTls({ tls_verify, tls_server_name, tls_ca_file }: ProbeOptions, host: string): ClientTls {
+  const ca = tls_ca_file === undefined ? undefined : readFileSync(tls_ca_file, 'utf8')
+  return { verify: tls_verify, serverName: tls_server_name ?? host, ca }
 }
 
 function readStatus(range: string): readonly [from: number, to: number] {
@@ -201,9 +171,11 @@ export function describe(target: Target): string {
       return `grpc ${bracketed(target.endpoint)}${target.service && ` ${target.service}`}`
     case 'exec':
       return `exec ${target.program}`
+    case 'passive':
+      return `answers of the last ${target.window / 1000} s`
   }
 }
 
-function bracketed({ host, port }: Endpoint): string {
+function bracketed({ host, port }: TcpEndpoint): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
 }

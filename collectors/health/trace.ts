@@ -1,38 +1,46 @@
-// Every probe is part of a trace, so that the application's server span joins it. Without an upstream nothing records
-// the sidecar's own span; the ids are made all the same.
+// The trace context of probes. Every probe has one, so that the application's server span joins it; the sidecar's own span is
+// recorded only if the operator asks for it (telemetry/tracer.ts).
 
+import { PHASES } from '../../telemetry/client.ts'
+import type { OwnSpan, Tracer } from '../../telemetry/tracer.ts'
 import type { Verdict } from './verdict.ts'
 
-/** Records the sidecar's own span of each probe. */
-export interface ProbeSpans {
-  begin(probe: { readonly name: string; readonly kind: string; readonly target: string }): ProbeSpan
+/** Begins the sidecar's own span of a probe. */
+export function beginProbe(
+  tracer: Tracer,
+  probe: { readonly name: string; readonly kind: string; readonly target: string },
+): OwnSpan {
+  return tracer.begin(`probe ${probe.name}`, 'client', {
+    'pillion.probe.name': probe.name,
+    'pillion.probe.kind': probe.kind,
+    'pillion.probe.target': probe.target,
+  })
 }
 
-export interface ProbeSpan {
-  /** W3C trace context that continues this span. */
-  readonly traceparent: string
-  end(verdict: Verdict): void
+/** Ends it with what was found. */
+export function endProbe(span: OwnSpan, verdict: Verdict): void {
+  const attributes: Record<string, string | number> = {}
+  if (!verdict.ok) attributes['error.type'] = verdict.reason
+  if (verdict.status !== undefined) attributes['pillion.probe.status'] = verdict.status
+  for (const phase of PHASES)
+    if (verdict.phases[phase] > 0) attributes[`pillion.probe.phase.${phase}`] = verdict.phases[phase]
+  span.end({ attributes, ...(verdict.ok ? {} : { problem: verdict.detail }) })
 }
 
-/**
- * Sent along with every probe. An SDK hands it on to every span below, so that a whole trace can be recognised as a
- * probe's, wherever in it a span stands.
- */
-export const TRACESTATE = 'pillion=probe'
+/** Which trace context probes send: that of their span as it is, the same with the sampled flag set or cleared, or none. */
+export const TRACEPARENTS = ['auto', 'sampled', 'unsampled', 'off'] as const
+export type Traceparent = (typeof TRACEPARENTS)[number]
 
-/** Spans that are not recorded anywhere. */
-export const UNRECORDED: ProbeSpans = {
-  begin: () => ({
-    // Sampled (01): otherwise a parent-based sampler would leave the application's own span out.
-    traceparent: `00-${randomId(16)}-${randomId(8)}-01`,
-    end() {},
-  }),
-}
-
-/** Unique, not secret: node:crypto would cost 3 MiB in every sidecar. */
-function randomId(bytes: number): string {
-  const id = Buffer.from(Uint8Array.from({ length: bytes }, () => Math.random() * 256))
-  // All zeros is the one invalid id.
-  id[0] = id[0]! | 1
-  return id.toString('hex')
+/** The header for a probe whose span has this trace context. */
+export function sent(traceparent: string, choice: Traceparent): string | undefined {
+  switch (choice) {
+    case 'auto':
+      return traceparent
+    case 'sampled':
+      return traceparent.replace(/00$/, '01')
+    case 'unsampled':
+      return traceparent.replace(/01$/, '00')
+    case 'off':
+      return undefined
+  }
 }

@@ -1,61 +1,99 @@
-// OTLP over HTTP/1.1: POST /v1/traces, /v1/metrics, /v1/logs. What can be known from the head of a request is decided
-// before its body is read; every answer from 400 on is a google.rpc.Status in the encoding of the request.
+// OTLP over HTTP/1.1: POST /v1/traces, /v1/metrics, /v1/logs. A request that its head rules out is answered before its body
+// is read; every answer from 400 on is a google.rpc.Status in the encoding of the request.
 
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Clock } from '../collector.ts'
-import { type Budget, type Inflated, inflate, join, own, receive, Share } from './body.ts'
-import type { Decision, Intake } from './intake.ts'
+import { HOPS_HEADER } from '../../telemetry/hops.ts'
+import type { Clock } from '../../telemetry/host.ts'
+import type { Decision } from '../../telemetry/intake.ts'
+import type { Signal } from '../../telemetry/request.ts'
+import { Share } from './budget.ts'
+import { KEEP_ALIVE_MS } from './http1/answers.ts'
+import { Http1Server } from './http1/server.ts'
+import { type Coding, type Inflated, inflate } from './inflate.ts'
+import type { OtlpIntake } from './intake.ts'
+import { askAtEnd } from './interim.ts'
 import type { Addressee, HttpCode, Ledger } from './ledger.ts'
+import type { Memory, Receiver } from './listener.ts'
+import { letGo, own } from './memory.ts'
 import { allowance, preflight } from './origins.ts'
-import { CODE, CONTENT_TYPE, type Code, type Encoding, response, type Signal, status } from './status.ts'
+import type { Place } from './places.ts'
+import { receive } from './receive.ts'
+import {
+  BUSY,
+  CLOSE,
+  type Headers,
+  type HttpRefusal,
+  LATE,
+  NOWHERE_TO_GO,
+  notInflated,
+  notTaken,
+  STATUS,
+  tooLarge,
+  WRONG_ENCODING,
+  WRONG_TYPE,
+} from './refusals.ts'
+import { CONTENT_TYPE, type Encoding, response, status } from './status.ts'
 
 export interface HttpOptions {
   readonly max_request: number
   readonly max_json: number
-  readonly max_connections: number
   readonly header_timeout: number
   readonly request_timeout: number
   readonly allowed_origins: readonly string[]
 }
 
-export interface HttpDoor {
-  readonly server: Server
-  /** From now on each answer closes its connection, so that closing the server ends when the last one is given. */
-  drain(): void
-  /** Ends every connection at once. */
-  cut(): void
-}
-
-/** A server that is not listening yet. */
-export function httpDoor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock): HttpDoor {
+/** Speaks HTTP/1.1 on connections that are handed to it; it never listens itself. */
+export function httpReceiver(
+  options: HttpOptions,
+  intake: OtlpIntake,
+  memory: Memory,
+  ledger: Ledger,
+  clock: Clock,
+): Receiver {
   const { createServer } = process.getBuiltinModule('node:http')
-  const exchange = new Exchanges(options, intake, budget, ledger, clock)
+  const exchange = new Exchanges(options, intake, memory, ledger, clock)
   const server = createServer({
-    // SDKs export every 5 s by default; Node's own 5 s would close the connection just as they use it again.
-    keepAliveTimeout: 65_000,
-    headersTimeout: options.header_timeout,
+    // Node's own 5 s would close the connection just as an exporter uses it again.
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // A part of the request. Node refuses to start with more.
+    headersTimeout: Math.min(options.header_timeout, options.request_timeout),
     requestTimeout: options.request_timeout,
     // Both timeouts do nothing until this interval has passed.
     connectionsCheckingInterval: 1000,
     maxHeaderSize: 16_384,
   })
   server.maxHeadersCount = 100
-  server.maxConnections = options.max_connections
-  // A peer that neither sends nor reads, at whatever moment.
+  // A client may close its side behind its last request (RFC 9112, 9.6). Not documented, and not in the types: without it the
+  // answer would be lost, and nothing else.
+  Object.assign(server, { httpAllowHalfOpen: true })
+  // For a peer that neither sends nor reads, at any moment.
   server.timeout = 120_000
-  server.on('connection', socket => socket.setKeepAlive(true, 30_000))
+  // Node's timeouts are checked from the time on that a server listens.
+  server.emit('listening')
   server.on('request', (request, answer) => exchange.begin(request, answer, false))
   server.on('checkContinue', (request, answer) => exchange.begin(request, answer, true))
   server.on('checkExpectation', (request, answer) => exchange.expectation(request, answer))
-  server.on('clientError', (error, socket) => exchange.unreadable(error, socket as Socket))
-  server.on('drop', () => ledger.connections.http++)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') exchange.late(error, socket as Socket)
+    else exchange.unreadable(error, socket as Socket)
+  })
+  const ordinary = new Http1Server(options, intake, memory, ledger, clock, (socket, place) => {
+    exchange.places.set(socket, place)
+    server.emit('connection', socket)
+  })
   return {
-    server,
-    drain: () => {
+    accept: (socket, place) => ordinary.accept(socket, place),
+    drain() {
+      // From now on each answer closes its connection, and those that are idle are closed.
       exchange.draining = true
+      ordinary.drain()
+      server.close()
     },
-    cut: () => server.closeAllConnections(),
+    cut() {
+      ordinary.cut()
+      server.closeAllConnections()
+    },
   }
 }
 
@@ -67,27 +105,38 @@ const SIGNALS: ReadonlyMap<string, Signal> = new Map([
 
 class Exchanges {
   draining = false
+  readonly places = new WeakMap<Socket, Place>()
   readonly #options: HttpOptions
-  readonly #intake: Intake
-  readonly #budget: Budget
+  readonly #intake: OtlpIntake
+  readonly #memory: Memory
   readonly #ledger: Ledger
   readonly #clock: Clock
-  // Connections on which a body is arriving, so that one that fails is counted once, whoever notices first.
+  // Connections on which a body is arriving, so that one that fails is counted once, in whichever way it is noticed first.
   readonly #reading = new WeakMap<Socket, Signal>()
+  /** The last request of each connection, of which at least the head has come. */
+  readonly #last = new WeakMap<Socket, IncomingMessage>()
+  /** Connections that have been given their last answer, while the client is still sending. */
+  readonly #lingering = new WeakSet<Socket>()
 
-  constructor(options: HttpOptions, intake: Intake, budget: Budget, ledger: Ledger, clock: Clock) {
+  constructor(options: HttpOptions, intake: OtlpIntake, memory: Memory, ledger: Ledger, clock: Clock) {
     this.#options = options
     this.#intake = intake
-    this.#budget = budget
+    this.#memory = memory
     this.#ledger = ledger
     this.#clock = clock
   }
 
   begin(request: IncomingMessage, answer: ServerResponse, waits: boolean): void {
+    if (!this.#enter(request, answer)) return
     const { headers } = request
     const encoding = encodingOf(headers['content-type'])
     const signal = SIGNALS.get(pathOf(request.url ?? ''))
     const exchange: Exchange = { answer, signal: signal ?? 'none', encoding: encoding ?? 'json', waits }
+    const unsupported = unsupportedBy(request)
+    if (unsupported) {
+      this.#linger(request, { ...exchange, signal: 'none' }, unsupported)
+      return
+    }
     const page = allowance(request, this.#options.allowed_origins)
     for (const [name, value] of Object.entries(page ?? {})) answer.setHeader(name, value)
     const asked = page && signal && preflight(request)
@@ -101,27 +150,43 @@ class Exchanges {
     }
     const limit = encoding === 'json' ? this.#options.max_json : this.#options.max_request
     const declared = Number(headers['content-length'] ?? 0)
-    const share = new Share(this.#budget)
+    const share = new Share(this.#memory.budget)
     if (declared > limit) {
       this.#linger(request, exchange, tooLarge(`${limit} bytes`))
     } else if (share.hold(Math.max(declared, 1))) {
       if (waits) answer.writeContinue()
       this.#read(request, exchange, signal, limit, share)
     } else {
-      this.#refuse(exchange, BUSY)
+      this.#refuseAfterBody(request, exchange, BUSY)
     }
   }
 
+  /** Counts the request to its connection; false if that has too many that are not answered, which ends it. */
+  #enter(request: IncomingMessage, answer: ServerResponse): boolean {
+    const { socket } = request
+    this.#last.set(socket, request)
+    const place = this.places.get(socket)
+    if (!place) return true
+    place.begin()
+    answer.once('close', () => place.end())
+    if (place.requests <= MOST_PIPELINED) return true
+    socket.destroy()
+    return false
+  }
+
   #read(request: IncomingMessage, exchange: Exchange, signal: Signal, limit: number, share: Share): void {
-    const gzipped = compressionOf(request) === 'gzip'
+    const coding = CODINGS.get(codingOf(request))
     this.#reading.set(request.socket, signal)
     receive(request, limit, share, received => {
       const open = this.#reading.delete(request.socket)
       switch (received.kind) {
         case 'body':
-          if (gzipped)
-            inflate(own(received.chunks), limit, share, inflated => this.#inflated(inflated, exchange, signal, share))
-          else this.#take(join(received.chunks, received.length), exchange, signal, share)
+          if (coding) {
+            const memory = own(received.chunks)
+            inflate(coding, { body: memory, memory }, limit, share, inflated =>
+              this.#inflated(inflated, exchange, signal, share),
+            )
+          } else this.#take(this.#joined(received.chunks, received.length), exchange, signal, share)
           return
         case 'too_large':
           share.release()
@@ -129,7 +194,7 @@ class Exchanges {
           return
         case 'no_room':
           share.release()
-          this.#linger(request, exchange, BUSY)
+          this.#refuseAfterBody(request, exchange, BUSY)
           return
         case 'aborted':
           share.release()
@@ -138,21 +203,31 @@ class Exchanges {
     })
   }
 
+  #joined(chunks: readonly Buffer[], length: number): Buffer {
+    const body = this.#memory.bodies.join(chunks, length)
+    // They have been copied, unless it is only one.
+    if (chunks.length > 1) letGo(chunks)
+    return body
+  }
+
   #inflated(inflated: Inflated, exchange: Exchange, signal: Signal, share: Share): boolean | Promise<true> {
     if (inflated.kind === 'body') return this.#take(inflated.body, exchange, signal, share)
     share.release()
-    if (inflated.kind === 'no_room') this.#refuse(exchange, BUSY)
-    else if (inflated.kind === 'too_large') this.#refuse(exchange, tooLarge(inflated.why))
-    else this.#refuse(exchange, { code: 400, message: `cannot decompress the body: ${inflated.why}` })
+    this.#refuse(exchange, notInflated(inflated))
     return false
   }
 
-  /** False if nobody keeps the body; a consumer that failed may. A promise when it is decided later. */
+  /** False when nobody uses the body any more; a promise when it is decided later. */
   #take(body: Buffer, exchange: Exchange, signal: Signal, share: Share): boolean | Promise<true> {
     const { socket } = exchange.answer.req
-    const decision = this.#intake.take(signal, exchange.encoding, body, () => !socket.destroyed)
+    const hops = exchange.answer.req.headers[HOPS_HEADER]
+    const decision = this.#intake.take(signal, exchange.encoding, body, () => !socket.destroyed, hops?.toString())
     if (!(decision instanceof Promise)) return this.#answer(decision, exchange, signal, share)
+    // HTTP/1.0 has no interim answers, and two requests in a row would ask at once.
+    const asks = exchange.answer.req.httpVersionMinor > 0 && this.places.get(socket)?.requests === 1
+    const asked = asks ? askAtEnd(socket) : undefined
     return decision.then(later => {
+      asked?.()
       if (later) this.#answer(later, exchange, signal, share)
       else {
         share.release()
@@ -164,9 +239,9 @@ class Exchanges {
 
   #answer(decision: Decision, exchange: Exchange, signal: Signal, share: Share): boolean {
     share.release()
-    if (decision.kind === 'refused') {
-      this.#refuse(exchange, { code: DECIDED[decision.reason], message: decision.text })
-      return decision.reason === 'internal'
+    if (decision.kind !== 'taken') {
+      this.#refuse(exchange, notTaken(decision))
+      return false
     }
     this.#ledger.answered(signal, 'http', 200)
     const { encoding, answer } = exchange
@@ -175,17 +250,32 @@ class Exchanges {
     // An empty chunk would make Node gather two buffers for one write: 6 to 10 % of the whole (bench row intake-http).
     if (said.length > 0) answer.end(said)
     else answer.end()
-    return true
+    return false
   }
 
   /** "Expect:" with anything but 100-continue. */
   expectation(request: IncomingMessage, answer: ServerResponse): void {
+    if (!this.#enter(request, answer)) return
     const encoding = encodingOf(request.headers['content-type']) ?? 'json'
     const refusal = { code: 417, message: 'cannot meet this expectation; send none' } as const
     this.#refuse({ answer, signal: 'none', encoding, waits: true }, refusal)
   }
 
-  /** What Node's parser refused, or what took too long to arrive. */
+  /**
+   * A request that took too long to arrive, unless the rest of it waits to be read: after a standstill of this process its timers
+   * come first, and sockets with all that was sent meanwhile second.
+   */
+  late(error: Error, socket: Socket): void {
+    const before = this.#last.get(socket)
+    const arriving = before?.complete === false
+    setImmediate(() => {
+      const last = this.#last.get(socket)
+      const whole = last?.complete && (arriving || last !== before)
+      if (!whole) this.unreadable(error, socket)
+    })
+  }
+
+  /** A request that Node's parser refused, or that took too long to arrive. */
   unreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     const signal = this.#reading.get(socket) ?? 'none'
     this.#reading.delete(socket)
@@ -196,6 +286,7 @@ class Exchanges {
       socket.destroy()
       return
     }
+    if (this.#lingering.has(socket)) return
     const [code, text, why] = UNREADABLE[error.code ?? ''] ?? [400, 'Bad Request', 'cannot read this as HTTP/1.1']
     this.#ledger.answered(signal, 'http', code)
     const body = status('json', STATUS[code], why)
@@ -205,7 +296,38 @@ class Exchanges {
     socket.destroySoon()
   }
 
-  #refuse(exchange: Exchange, refusal: Refusal): void {
+  /**
+   * Refuses when the body has arrived and been let go: what arrives after an answer Node throws away for V8 to collect, and V8
+   * is in no hurry to collect memory outside of its heap. A body that takes longer than a second costs the connection.
+   */
+  #refuseAfterBody(request: IncomingMessage, exchange: Exchange, refusal: HttpRefusal): void {
+    if (exchange.waits || request.complete) {
+      this.#refuse(exchange, refusal)
+      return
+    }
+    const over = new AbortController()
+    const end = (last: HttpRefusal) => {
+      over.abort()
+      this.#refuse(exchange, last)
+    }
+    const gone = () => this.#ledger.answered(exchange.signal, 'http', 499)
+    request.removeAllListeners('data')
+    request.on('data', (chunk: Buffer) => letGo([chunk]))
+    request.once('close', gone)
+    request.once('end', () => {
+      request.off('close', gone)
+      if (!over.signal.aborted) end(refusal)
+    })
+    this.#clock.sleep(1000, over.signal).then(
+      () => {
+        request.off('close', gone)
+        end({ ...refusal, headers: { ...refusal.headers, ...CLOSE } })
+      },
+      () => {},
+    )
+  }
+
+  #refuse(exchange: Exchange, refusal: HttpRefusal): void {
     exchange.answer.end(this.#say(exchange, refusal))
   }
 
@@ -213,11 +335,12 @@ class Exchanges {
    * Refuses while the client is still sending. Closing at once would reset the connection, and the client would lose the
    * answer with it; so what it still sends is thrown away, for a second at most.
    */
-  #linger(request: IncomingMessage, exchange: Exchange, refusal: Refusal): void {
+  #linger(request: IncomingMessage, exchange: Exchange, refusal: HttpRefusal): void {
     const body = this.#say(exchange, { ...refusal, headers: { ...refusal.headers, ...CLOSE } })
+    this.#lingering.add(request.socket)
     exchange.answer.write(body)
     request.removeAllListeners('data')
-    request.resume()
+    request.on('data', (chunk: Buffer) => letGo([chunk]))
     const over = new AbortController()
     const end = () => {
       over.abort()
@@ -229,7 +352,7 @@ class Exchanges {
   }
 
   /** Counts the refusal and writes its head; the body is returned. */
-  #say({ answer, signal, encoding, waits }: Exchange, { code, message, headers = {} }: Refusal): Buffer {
+  #say({ answer, signal, encoding, waits }: Exchange, { code, message, headers = {} }: HttpRefusal): Buffer {
     this.#ledger.answered(signal, 'http', code)
     // A client that waits for "100 Continue" may or may not send its body now; only closing is unambiguous.
     const all = waits ? { ...headers, ...CLOSE } : headers
@@ -244,7 +367,12 @@ class Exchanges {
   }
 }
 
-type Headers = Readonly<Record<string, string>>
+const CODINGS: ReadonlyMap<string, Coding> = new Map([
+  ['gzip', 'gzip'],
+  // RFC 9110, 8.4.1.3.
+  ['x-gzip', 'gzip'],
+  ['zstd', 'zstd'],
+])
 
 /** A request and how to answer it. */
 interface Exchange {
@@ -255,19 +383,13 @@ interface Exchange {
   readonly waits: boolean
 }
 
-interface Refusal {
-  readonly code: keyof typeof STATUS
-  readonly message: string
-  readonly headers?: Headers
-}
-
-/** What can be refused before the body is read, by the head alone. */
+/** The refusal that the head alone decides, before the body is read. */
 function refusalByHead(
   request: IncomingMessage,
   signal: Signal | undefined,
   encoding: Encoding | undefined,
   allowed: boolean,
-): Refusal | undefined {
+): HttpRefusal | undefined {
   const { origin } = request.headers
   // A page that nobody has named and that posts to this port is an attack on the person before it.
   if (origin !== undefined && !allowed)
@@ -276,58 +398,34 @@ function refusalByHead(
   if (request.method !== 'POST')
     return { code: 405, message: `cannot ${request.method}; use POST`, headers: { Allow: 'POST' } }
   if (!encoding) return WRONG_TYPE
-  return ['', 'identity', 'gzip'].includes(compressionOf(request)) ? undefined : WRONG_ENCODING
+  const coding = codingOf(request)
+  return coding === '' || coding === 'identity' || CODINGS.has(coding) ? undefined : WRONG_ENCODING
 }
 
-const NOWHERE_TO_GO: Refusal = {
-  code: 404,
-  message: 'nothing is here; OTLP goes to /v1/traces, /v1/metrics or /v1/logs',
-}
-const WRONG_TYPE: Refusal = {
-  code: 415,
-  message: 'cannot take this content type; send application/x-protobuf or application/json',
-  headers: { Accept: 'application/x-protobuf, application/json' },
-}
-const WRONG_ENCODING: Refusal = {
-  code: 415,
-  message: 'cannot take this content encoding; send gzip or none',
-  headers: { 'Accept-Encoding': 'gzip' },
-}
-const BUSY: Refusal = {
-  code: 503,
-  message: 'too many bytes are being received right now; try again',
-  headers: { 'Retry-After': '1' },
-}
+/**
+ * Requests of one connection that wait for their answers. SDKs send the next one after the answer to the one before; a chunk
+ * of 64 KiB can hold thousands.
+ */
+const MOST_PIPELINED = 8
 
-function tooLarge(limit: string): Refusal {
-  return { code: 413, message: `cannot take more than ${limit} at once; send smaller batches` }
+/** The refusal of what this server does not implement of HTTP (RFC 9112, 6.1 and 2.3). */
+function unsupportedBy({ headers, httpVersionMajor }: IncomingMessage): HttpRefusal | undefined {
+  if (httpVersionMajor !== 1) return { code: 505, message: 'cannot speak this version of HTTP; send HTTP/1.1' }
+  const coding = headers['transfer-encoding']
+  if (coding === undefined || coding.trim().toLowerCase() === 'chunked') return undefined
+  return {
+    code: 501,
+    message: 'cannot take this transfer encoding; send chunked, and compress by Content-Encoding: gzip',
+  }
 }
-
-const CLOSE = { Connection: 'close' }
-
-const STATUS = {
-  400: CODE.invalidArgument,
-  403: CODE.permissionDenied,
-  404: CODE.notFound,
-  405: CODE.unimplemented,
-  408: CODE.deadlineExceeded,
-  413: CODE.resourceExhausted,
-  415: CODE.invalidArgument,
-  417: CODE.invalidArgument,
-  431: CODE.resourceExhausted,
-  500: CODE.internal,
-  503: CODE.unavailable,
-} as const satisfies Record<number, Code>
-
-const DECIDED = { undecodable: 400, too_large: 413, internal: 500 } as const
 
 const UNREADABLE: Readonly<Record<string, readonly [keyof typeof STATUS, string, string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request took too long to arrive'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', LATE.message],
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'cannot take more than 16 KiB of headers'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Payload Too Large', 'cannot take chunk extensions of this size'],
 }
 
-function compressionOf({ headers }: IncomingMessage): string {
+function codingOf({ headers }: IncomingMessage): string {
   return (headers['content-encoding'] ?? '').trim().toLowerCase()
 }
 

@@ -1,21 +1,22 @@
 // Reads large requests on a thread of its own: checks them, transcodes JSON, and divides them into parts, so that the event
-// loop is not held meanwhile. This module is both sides: who asks, and the thread.
+// loop is not held meanwhile. This module is both sides: the caller, and the thread.
 
+import { Check } from '../../otlp/check.ts'
+import { transcode } from '../../otlp/json.ts'
+import { type Message, REQUESTS } from '../../otlp/schema.ts'
+import { type RequestPart, split } from '../../otlp/split.ts'
 import { answers, Thread } from '../../own/thread.ts'
-import type { Clock } from '../collector.ts'
-import { discard } from './body.ts'
-import { Check } from './check.ts'
-import { transcode } from './json.ts'
-import { type Message, REQUESTS } from './schema.ts'
-import { type Part, split } from './split.ts'
-import type { Encoding, Signal } from './status.ts'
+import type { Clock } from '../../telemetry/host.ts'
+import type { Signal } from '../../telemetry/request.ts'
+import { discard } from './memory.ts'
+import type { Encoding } from './status.ts'
 
-/** What was found, in a whole request that was read. */
-export type Found =
+/** The result of reading a whole request. */
+export type LargeOutcome =
   | { readonly kind: 'refused'; readonly reason: 'undecodable' | 'too_large'; readonly text: string }
   /** More items than are allowed; something in it with more fields than are allowed. */
   | { readonly kind: 'too_many' | 'crowded'; readonly items: number }
-  | { readonly kind: 'parts'; readonly parts: readonly Part[] }
+  | { readonly kind: 'parts'; readonly parts: readonly RequestPart[] }
 
 interface Job {
   readonly signal: Signal
@@ -24,13 +25,13 @@ interface Job {
   readonly limits: { readonly max_request: number; readonly max_items: number }
 }
 
-/** Who sends one each few seconds keeps the thread. To start it takes 40 ms of its CPU, and its memory is worth more. */
+/** A sender of one every few seconds keeps the thread. Starting it takes 40 ms of CPU, but its memory is worth more. */
 const IDLE_MS = 15_000
 
-/** The thread, which is started for the first request. Whoever made it ends it. */
+/** The thread, which is started for the first request. Its owner ends it. */
 export class Large implements AsyncDisposable {
   readonly #clock: Clock
-  readonly #thread = new Thread<Job, Found>(
+  readonly #thread = new Thread<Job, LargeOutcome>(
     { url: import.meta.url, inside: 'collectors/otlp/large.js' },
     'read a large request',
   )
@@ -41,7 +42,12 @@ export class Large implements AsyncDisposable {
   }
 
   /** One at a time. The body's memory is given away. Rejects when the thread fails; the next request starts another. */
-  async read(signal: Signal, encoding: Encoding, body: Buffer<ArrayBuffer>, limits: Job['limits']): Promise<Found> {
+  async read(
+    signal: Signal,
+    encoding: Encoding,
+    body: Buffer<ArrayBuffer>,
+    limits: Job['limits'],
+  ): Promise<LargeOutcome> {
     this.#idle.abort()
     const { max_request, max_items } = limits
     const found = await this.#thread.ask({ signal, encoding, body, limits: { max_request, max_items } }, [body.buffer])
@@ -64,7 +70,7 @@ export class Large implements AsyncDisposable {
 }
 
 answers(
-  (job: Job): Found => {
+  (job: Job): LargeOutcome => {
     const found = read(job)
     discard(job.body)
     return found
@@ -72,7 +78,7 @@ answers(
   found => (found.kind === 'parts' ? memory(found.parts) : []),
 )
 
-function read({ signal, encoding, body, limits }: Job): Found {
+function read({ signal, encoding, body, limits }: Job): LargeOutcome {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
   if (encoding === 'protobuf') return divide(bytes, REQUESTS[signal], limits.max_items)
   const made = transcode(bytes, REQUESTS[signal], limits.max_request)
@@ -82,11 +88,11 @@ function read({ signal, encoding, body, limits }: Job): Found {
   return found
 }
 
-function memory(parts: readonly Part[]): ArrayBuffer[] {
+function memory(parts: readonly RequestPart[]): ArrayBuffer[] {
   return parts.slice(0, 1).map(each => each.bytes.buffer)
 }
 
-function divide(bytes: Buffer, type: Message, most: number): Found {
+function divide(bytes: Buffer, type: Message, most: number): LargeOutcome {
   const check = new Check()
   if (!check.run(bytes, type)) return { kind: 'refused', reason: 'undecodable', text: check.failure }
   const { items } = check

@@ -3,15 +3,21 @@
 import { type AddressInfo, isIPv4, type Server } from 'node:net'
 import type { Listen } from '../../options/kinds.ts'
 
+const WHY: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the port is taken; free it, or',
+  EACCES: 'the port is not permitted;',
+  EADDRNOTAVAIL: 'this machine has no such address;',
+  ENOTFOUND: 'there is no such host;',
+}
+
 /** Listens at the address; throws an Error that names the option if the port cannot be had. Returns the real port. */
 export async function open(server: Server, { host, port }: Listen, option: string): Promise<Listen> {
   try {
     await listening(server, host, port)
   } catch (cause) {
     const code = codeOf(cause)
-    const why = code === 'EADDRINUSE' ? 'the port is taken' : code === 'EACCES' ? 'the port is not permitted' : code
     throw Object.assign(
-      new Error(`cannot listen on ${shown(host)}:${port}: ${why}; free it, or choose another with --${option}`, {
+      new Error(`cannot listen on ${shown(host)}:${port}: ${WHY[code] ?? `${code};`} choose another with --${option}`, {
         cause,
       }),
       { code },
@@ -36,10 +42,10 @@ export async function tryOpen(server: Server, host: string, port: number): Promi
   }
 }
 
-/** What to tell the operator of a door that other hosts can reach; undefined for a loopback address. */
+/** The warning about a listener that other hosts can reach; undefined for a loopback address. */
 export function exposure({ host, port }: Listen, option: string): string | undefined {
   if (host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))) return undefined
-  return `every host that reaches ${shown(host)}:${port} can send here: this door asks for no password and speaks no TLS; let a network policy guard it, or listen on 127.0.0.1 (${option})`
+  return `every host that reaches ${shown(host)}:${port} can send here: this listener asks for no password and speaks no TLS; guard it by a network policy, or listen on 127.0.0.1 (${option})`
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {

@@ -1,10 +1,9 @@
-// What the doors answer: Export…ServiceResponse and google.rpc.Status, in the encoding of the request.
+// The answers of the receiver: Export…ServiceResponse and google.rpc.Status, in the encoding of the request.
 
-import type { ExportRequest } from '../otlp.ts'
-import { Writer } from './writer.ts'
+import { Writer } from '../../otlp/writer.ts'
+import type { Signal } from '../../telemetry/request.ts'
 
-export type Signal = ExportRequest['signal']
-export type Encoding = ExportRequest['encoding']
+export type Encoding = 'protobuf' | 'json'
 
 /** The codes of google.rpc.Code that are used here. */
 export const CODE = {
@@ -46,8 +45,8 @@ export function response(signal: Signal, encoding: Encoding, rejected: number, m
   return out.finish()
 }
 
-/** A google.rpc.Status; `retrySeconds` adds a RetryInfo. */
-export function status(encoding: Encoding, code: Code, message: string, retrySeconds?: number): Buffer {
+/** A google.rpc.Status; `retryMs` adds a RetryInfo. */
+export function status(encoding: Encoding, code: Code, message: string, retryMs?: number): Buffer {
   const text = cut(message)
   if (encoding === 'json') return Buffer.from(JSON.stringify({ code, message: text }))
   const out = new Writer(text.length + 64, 4 * LONGEST_MESSAGE)
@@ -57,8 +56,8 @@ export function status(encoding: Encoding, code: Code, message: string, retrySec
   const start = out.begin()
   out.text(text)
   out.end(start)
-  if (retrySeconds !== undefined) {
-    // details = Any { type_url, value = RetryInfo { retry_delay = Duration { seconds } } }
+  if (retryMs !== undefined) {
+    // details = Any { type_url, value = RetryInfo { retry_delay = Duration { seconds, nanos } } }
     out.tag(3, 2)
     const any = out.begin()
     out.tag(1, 2)
@@ -70,12 +69,19 @@ export function status(encoding: Encoding, code: Code, message: string, retrySec
     out.tag(1, 2)
     const delay = out.begin()
     out.tag(1, 0)
-    out.varint(retrySeconds)
+    out.varint(Math.floor(retryMs / 1000))
+    out.tag(2, 0)
+    out.varint(Math.round((retryMs % 1000) * 1e6))
     out.end(delay)
     out.end(info)
     out.end(any)
   }
   return out.finish()
+}
+
+/** The wait that a sender is told, at most 2 s: SDKs give up 10 s after the first attempt. */
+export function retryMs(wanted: number): number {
+  return Math.min(Math.max(1, wanted), 2000)
 }
 
 export const CONTENT_TYPE: Readonly<Record<Encoding, string>> = {

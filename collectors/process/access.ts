@@ -1,12 +1,14 @@
-// What the sidecar may read of the application, told once for each file: by a log line, a finding and a gauge, with the
-// setting that would allow it. The rules are those of ptrace(2), "Ptrace access mode checking", and of file ownership.
+// Reports which files of the application the sidecar may read: once for each file, by a log line, a finding and a
+// gauge, with the setting that would allow it. The rules are those of ptrace(2), "Ptrace access mode checking", and of
+// file ownership.
 
 import { existsSync } from 'node:fs'
-import type { Finding, Log } from '../collector.ts'
+import type { Log } from '../../telemetry/host.ts'
+import type { Finding } from '../../telemetry/part.ts'
 import { readText } from './file.ts'
 import { type Credentials, parseCredentials } from './parse.ts'
 
-/** What is absent from the metrics when this may not be read. */
+/** The metrics that are absent if the file may not be read. */
 const MEANING = {
   stat: 'everything about the process',
   status: 'memory and context switches',
@@ -20,7 +22,7 @@ const MEANING = {
 } as const
 export type File = keyof typeof MEANING
 
-export class Access {
+export class FileAccess {
   readonly #readable = new Map<File, boolean>()
   readonly #warnings = new Map<File, string>()
   readonly #proc: string
@@ -31,12 +33,12 @@ export class Access {
     this.#log = log
   }
 
-  /** The state of each file that was tried. */
+  /** Whether each file that was tried can be read. */
   get files(): Iterable<readonly [File, boolean]> {
     return this.#readable
   }
 
-  /** Notes how a read went; says something only when that changes. */
+  /** Records whether a file could be read; logs only when that changes. */
   note(file: File, readable: boolean, pid: number): void {
     if (this.#readable.get(file) === readable) return
     this.#readable.set(file, readable)
@@ -49,7 +51,7 @@ export class Access {
     this.#log.warn(text)
   }
 
-  /** There is no process now: nothing is known about what may be read. */
+  /** There is no process any more, so nothing is known about its files. */
   forget(): void {
     this.#readable.clear()
     this.#warnings.clear()
@@ -68,14 +70,15 @@ export class Access {
   }
 }
 
-function advice(proc: string, pid: number): string {
+/** The setting to change so that the sidecar may read the guarded files of this process. */
+export function advice(proc: string, pid: number): string {
   const theirs = credentials(proc, pid)
   const ours = credentials(proc, 'self')
   if (!theirs || !ours) return 'run the sidecar with the UID and GID of the application, in its PID namespace'
   return remedy(ours, theirs)
 }
 
-/** What to change, the cheapest way first. */
+/** The setting to change, the cheapest one first. */
 export function remedy(ours: Credentials, theirs: Credentials): string {
   const [uid] = theirs.uids
   const [gid] = theirs.gids

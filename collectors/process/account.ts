@@ -1,7 +1,10 @@
 // Running totals of an application that outlive its processes. A process's numbers are read as they are; what they grew
 // by since the last look is added here, so that the totals never fall when a process ends or the application restarts.
 
-/** What is summed: ticks, counts, bytes, and seconds from `wait` on. The first four exist twice in /proc/PID/stat: of the process itself, and of children it waited for. */
+/**
+ * The sums that are kept: ticks, counts, bytes, and seconds from `wait` on. The first four stand twice in
+ * /proc/PID/stat: for the process itself, and for the children it waited for.
+ */
 export const Sum = {
   user: 0,
   system: 1,
@@ -15,13 +18,13 @@ export const Sum = {
   mainThread: 9,
 } as const
 export type Sum = (typeof Sum)[keyof typeof Sum]
-export const SUMS = 10
-/** The sums below this one are known of reaped children too. */
-export const REAPED = 4
-/** Debts exist for these, and for the two io sums that follow. */
+const SUMS = 10
+/** The sums below this one are also known for reaped children. */
+const REAPED = 4
+/** There are debts in these sums, and in the two io sums that follow. */
 const DEBTS = REAPED + 2
 
-/** One group of processes. A sum that was never read is NaN, and so absent. */
+/** The sums of one group of processes. A sum that was never read is NaN, and therefore absent. */
 export class Account {
   readonly sums: Float64Array = new Float64Array(SUMS).fill(Number.NaN)
 
@@ -34,14 +37,14 @@ export class Account {
 
 const WRAP = 2 ** 32
 
-/** How much a kernel counter of one process grew. A 32-bit kernel's counter begins anew after 2^32. */
+/** The growth of a kernel counter of one process. A 32-bit kernel's counter begins anew after 2^32. */
 export function growth(before: number, now: number): number {
   if (now >= before) return now - before
   return before < WRAP && before >= WRAP / 2 && now < WRAP / 2 ? now + WRAP - before : 0
 }
 
 /**
- * What one process has been credited with, and what its ended children were.
+ * The amounts that one process and its ended children have been credited with.
  *
  * When a child ends and is waited for, the kernel adds all it used to its parent's "reaped" numbers. The part that was
  * already credited while the child lived must not be credited again: it is a debt of the nearest living ancestor, paid
@@ -56,7 +59,7 @@ export class Ledger {
   readonly #debt = new Float64Array(DEBTS)
   readonly #olderDebt = new Float64Array(DEBTS)
 
-  /** What this process itself used since the last time. The io sums contain reaped children, so they pay debts too. */
+  /** The process's own use since the last call. The io sums contain reaped children, so they pay debts too. */
   own(sum: Sum, now: number): number {
     if (Number.isNaN(now)) return Number.NaN
     const grown = growth(this.#own[sum]!, now)
@@ -64,14 +67,14 @@ export class Ledger {
     return sum === Sum.read || sum === Sum.written ? this.#pay(sum, grown) : grown
   }
 
-  /** What reaped children used beyond what they were credited with. */
+  /** The use of reaped children beyond the amount they were already credited with. */
   reaped(sum: Sum, now: number): number {
     const grown = growth(this.#reaped[sum]!, now)
     this.#reaped[sum] = now
     return this.#pay(sum, grown)
   }
 
-  /** A descendant whose nearest living ancestor this is has ended; what it still owed comes along. */
+  /** A descendant has ended, and this is its nearest living ancestor, which takes over its debts. */
   inherit(ended: Ledger): void {
     for (let sum = 0; sum < DEBTS; sum++) {
       const credited = ended.#own[sum]! + (sum < REAPED ? ended.#reaped[sum]! : 0)
@@ -79,7 +82,7 @@ export class Ledger {
     }
   }
 
-  /** Begins a look: what was inherited at the last one is given its second and last chance. */
+  /** Begins a look: debts inherited at the last one can be paid for the second and last time. */
   age(): void {
     this.#olderDebt.set(this.#debt)
     this.#debt.fill(0)

@@ -1,287 +1,185 @@
-// The numbers of the application's cgroup: limits, usage, throttling, out-of-memory kills, pressure. v1 and v2 say the same
-// things in other words and units; both become one set of seconds, cores and bytes. "max" and "-1" are no limit: absent.
+// The cgroup of the application through all its restarts: the counters go on when a new container brings a new cgroup,
+// and are read to the end when the last process of one has ended.
 
 import { availableParallelism } from 'node:os'
+import type { Host } from '../../telemetry/host.ts'
 import { growth } from './account.ts'
+import { type CgroupCounters, type CgroupGauges, COUNTERS, Controllers, unread } from './controllers.ts'
 import { KeptFile, text } from './file.ts'
-import { type Folder, locate, type Place } from './hierarchy.ts'
-import { TICKS_PER_SECOND } from './parse.ts'
+import { locate, type Place } from './hierarchy.ts'
+import { KillWatch, MachineCount, ParentCount } from './kills.ts'
 
-export const RESOURCES = ['cpu', 'memory', 'io'] as const
-
-export interface CgroupMoment {
-  readonly cpuLimitCores: number
-  readonly memoryLimitBytes: number
-  readonly memoryBytes: number
-  readonly workingSetBytes: number
-  readonly pids: number
-  readonly pidsLimit: number
+/** Kills for lack of memory at the end of a process: counted in its cgroup, or only known of the machine as a whole. */
+export interface Kills {
+  readonly number: number
+  readonly of: 'cgroup' | 'machine'
 }
 
-/** Counters of a cgroup, in seconds or events. Each is NaN where the kernel does not have it. */
-export const COUNTERS = [
-  'user',
-  'system',
-  'periods',
-  'throttledPeriods',
-  'throttled',
-  'oomKills',
-  'cpuWaiting',
-  'cpuStalled',
-  'memoryWaiting',
-  'memoryStalled',
-  'ioWaiting',
-  'ioStalled',
-] as const
-export type CgroupCounters = Record<(typeof COUNTERS)[number], number>
+/** A kill counted so long before a process was found to have ended belongs to its end. */
+const RECENT_MS = 10_000
+/** A place that was not found is looked for again after this time. */
+const LOCATE_MS = 30_000
 
-/** The cgroup of the application through all its restarts: the counters go on when a new container brings a new cgroup. */
 export class Cgroup implements Disposable {
   /** Running totals; NaN until first read. */
   readonly totals: CgroupCounters = unread()
-  moment: CgroupMoment | undefined
+  /** Undefined while there is no process. */
+  gauges: CgroupGauges | undefined
   place: Place | undefined
 
-  readonly #proc: string
+  readonly #host: Pick<Host, 'proc' | 'clock'>
+  readonly #machine: MachineCount
   #pid = 0
   #fresh = false
   #lines = ''
   #membership: KeptFile | undefined
-  #files: Files | undefined
+  #files: Controllers | undefined
+  #kills: KillWatch | undefined
+  #parent: ParentCount | undefined
   #last: CgroupCounters = unread()
   #identity: string | undefined
   #readAt = 0
+  #killedAt = Number.NEGATIVE_INFINITY
+  #recentKills = 0
   #locatedAt = Number.NEGATIVE_INFINITY
 
-  constructor(proc: string) {
-    this.#proc = proc
+  constructor(host: Pick<Host, 'proc' | 'clock'>) {
+    this.#host = host
+    this.#machine = new MachineCount(host.proc)
   }
 
   /** From now on this process, which has just been found, is the application. */
   begin(pid: number): void {
-    this.leave()
     this.#pid = pid
     this.#fresh = true
-    this.#membership = new KeptFile(`${this.#proc}/${pid}/cgroup`)
+    // Earlier kills do not explain a later end.
+    this.#killedAt = Number.NEGATIVE_INFINITY
+    this.#lines = ''
+    this.#membership?.[Symbol.dispose]()
+    this.#membership = new KeptFile(`${this.#host.proc}/${pid}/cgroup`)
+    this.#machine.grown()
   }
 
-  /** Whether the kernel says which cgroup it is, so that not to find the place is a lack. */
+  /** Whether the kernel names the cgroup; if its folder is not found then, something is missing. */
   get told(): boolean {
     return this.#lines !== ''
   }
 
+  /** Reads everything. While there is no process, the cgroup that it left behind is read on. */
   look(nowMs: number): void {
     const length = this.#membership?.read()
-    if (typeof length !== 'number') return
-    const lines = text(length)
-    // The place is looked for again when the process was moved, or now and then when it was not found.
-    if (lines !== this.#lines || (!this.place && nowMs - this.#locatedAt >= 30_000)) {
-      this.#lines = lines
-      this.#locatedAt = nowMs
-      this.#settle(locate(this.#proc, this.#pid, lines), nowMs)
+    if (typeof length === 'number') {
+      const lines = text(length)
+      // The place is looked for again when the process was moved, or now and then when it was not found.
+      if (lines !== this.#lines || (!this.place && nowMs - this.#locatedAt >= LOCATE_MS)) {
+        this.#lines = lines
+        this.#locatedAt = nowMs
+        this.#settle(locate(this.#host.proc, this.#pid, lines), nowMs)
+      }
     }
     if (!this.#files) return
-    this.moment = this.#files.moment()
+    if (this.place) this.gauges = this.#files.gauges()
     this.#count(this.#files.counters(), nowMs)
+    this.#parent?.look()
   }
 
-  /** The process has ended: what is of the moment is no longer known. */
-  leave(): void {
-    this.#files?.[Symbol.dispose]()
+  /** The process is alive, as far as is known: later kills are later than this. */
+  alive(): void {
+    this.#machine.grown()
+  }
+
+  /**
+   * The process has ended. Its cgroup is read once more before its runtime removes it, and is read on as long as it
+   * exists. Gauges are no longer known. Returns what is known about kills; `none` if its count proves that there was none.
+   */
+  end(nowMs: number): Kills | 'none' | undefined {
     this.#membership?.[Symbol.dispose]()
-    this.#files = undefined
     this.#membership = undefined
     this.#lines = ''
     this.place = undefined
-    this.moment = undefined
+    this.gauges = undefined
+    if (this.#files) this.#count(this.#files.counters(), nowMs)
+    const machine = this.#machine.grown()
+    if (nowMs - this.#killedAt <= RECENT_MS) return { number: this.#recentKills, of: 'cgroup' }
+    // If the cgroup's own count can still be read and has not grown, memory was not the reason.
+    if (this.#files && !Number.isNaN(this.#files.oomKills())) return 'none'
+    const unclaimed = this.#parent?.unclaimed() ?? 0
+    if (unclaimed > 0) {
+      this.totals.oomKills = (Number.isNaN(this.totals.oomKills) ? 0 : this.totals.oomKills) + unclaimed
+      return { number: unclaimed, of: 'cgroup' }
+    }
+    return machine > 0 ? { number: machine, of: 'machine' } : undefined
   }
 
   /** Lets files that were not there, or refused, be tried again. */
   retry(): void {
-    this.#files?.[Symbol.dispose]()
-    this.#files = this.place && new Files(this.place)
+    if (this.place) this.#open(this.place)
   }
 
   [Symbol.dispose](): void {
-    this.leave()
+    this.#close()
+    this.#membership?.[Symbol.dispose]()
+    this.#machine[Symbol.dispose]()
+  }
+
+  #open(place: Place): Controllers {
+    this.#close()
+    const files = new Controllers(place)
+    this.#files = files
+    if (files.parentPath !== undefined) this.#parent = new ParentCount(files.parentPath)
+    const { clock } = this.#host
+    this.#kills = new KillWatch(files, () => this.#countOne('oomKills', files.oomKills(), clock.monotonic()))
+    return files
+  }
+
+  #close(): void {
+    this.#kills?.[Symbol.dispose]()
+    this.#parent?.[Symbol.dispose]()
+    this.#files?.[Symbol.dispose]()
+    this.#kills = undefined
+    this.#parent = undefined
+    this.#files = undefined
   }
 
   #settle(place: Place | undefined, nowMs: number): void {
-    this.#files?.[Symbol.dispose]()
+    // The last numbers of the cgroup that the process has left.
+    if (this.#files) this.#count(this.#files.counters(), nowMs)
+    this.#close()
     this.place = place
-    this.moment = undefined
-    this.#files = place && new Files(place)
-    if (!place || !this.#files) return
+    this.gauges = undefined
+    if (!place) return
+    const now = this.#open(place).counters()
     const fresh = this.#fresh
     this.#fresh = false
-    if (place.identity === this.#identity) return
-    const first = this.#identity === undefined
-    this.#identity = place.identity
-    // The numbers of a cgroup that was made for the new process are all the application's. One that was there before
-    // (the process was moved, or started elsewhere) has a past that is not, and is counted from now on.
-    const now = this.#files.counters()
-    const possible = ((nowMs - this.#readAt) / 1000 + 1) * availableParallelism()
-    const made = fresh && !(now.user + now.system > possible)
-    this.#last = unread()
-    for (const name of COUNTERS) this.#last[name] = first || made ? 0 : now[name]
+    if (place.identity !== this.#identity) {
+      const first = this.#identity === undefined
+      this.#identity = place.identity
+      // The numbers of a cgroup that was made for the new process are all the application's. One that was there before
+      // (the process was moved, or started elsewhere) has a past that is not, and is counted from now on.
+      const possible = ((nowMs - this.#readAt) / 1000 + 1) * availableParallelism()
+      const made = fresh && !(now.user + now.system > possible)
+      this.#last = unread()
+      for (const name of COUNTERS) this.#last[name] = first || made ? 0 : now[name]
+      this.#count(now, nowMs)
+      // Kills of the time before the sidecar are in the total, but are no news.
+      if (first) this.#killedAt = Number.NEGATIVE_INFINITY
+    }
   }
 
   #count(now: CgroupCounters, nowMs: number): void {
     this.#readAt = nowMs
-    for (const name of COUNTERS) {
-      const value = now[name]
-      if (Number.isNaN(value)) continue
-      const last = this.#last[name]
-      const total = this.totals[name]
-      this.totals[name] = (Number.isNaN(total) ? 0 : total) + (Number.isNaN(last) ? 0 : growth(last, value))
-      this.#last[name] = value
-    }
-  }
-}
-
-function unread(): CgroupCounters {
-  return Object.fromEntries(COUNTERS.map(name => [name, Number.NaN])) as CgroupCounters
-}
-
-/** The open files of one place. */
-class Files implements Disposable {
-  readonly #place: Place
-  readonly #open = new Map<string, KeptFile>()
-
-  constructor(place: Place) {
-    this.#place = place
+    for (const name of COUNTERS) this.#countOne(name, now[name], nowMs)
   }
 
-  moment(): CgroupMoment {
-    const { v1, unified } = this.#place
-    const memory = v1.get('memory')
-    const usage = memory ? this.#number(memory, 'memory.usage_in_bytes') : this.#number(unified, 'memory.current')
-    const stat = this.#text(memory ?? unified, 'memory.stat')
-    const inactive = parseKeyed(stat, memory ? 'total_inactive_file' : 'inactive_file')
-    const pids = v1.get('pids') ?? unified
-    return {
-      cpuLimitCores: v1.has('cpu') ? this.#lowest(v1.get('cpu')!, quotaV1) : this.#lowest(unified, quotaV2),
-      memoryLimitBytes: memory
-        ? smaller(
-            this.#number(memory, 'memory.limit_in_bytes'),
-            unlimitedV1(parseKeyed(stat, 'hierarchical_memory_limit')),
-          )
-        : this.#lowest(unified, read => parseNumber(read('memory.max'))),
-      memoryBytes: usage,
-      workingSetBytes: Math.max(0, usage - inactive),
-      pids: this.#number(pids, 'pids.current'),
-      pidsLimit: this.#number(pids, 'pids.max'),
-    }
+  #countOne(name: keyof CgroupCounters, value: number, nowMs: number): void {
+    if (Number.isNaN(value)) return
+    const last = this.#last[name]
+    const total = this.totals[name]
+    const grown = Number.isNaN(last) ? 0 : growth(last, value)
+    this.totals[name] = (Number.isNaN(total) ? 0 : total) + grown
+    this.#last[name] = value
+    if (name !== 'oomKills' || grown === 0) return
+    this.#recentKills = nowMs - this.#killedAt <= RECENT_MS ? this.#recentKills + grown : grown
+    this.#killedAt = nowMs
   }
-
-  counters(): CgroupCounters {
-    const { v1, unified } = this.#place
-    const counters = unread()
-    const cpu = this.#text(v1.get('cpu') ?? unified, 'cpu.stat')
-    counters.periods = parseKeyed(cpu, 'nr_periods')
-    counters.throttledPeriods = parseKeyed(cpu, 'nr_throttled')
-    counters.throttled = v1.has('cpu')
-      ? parseKeyed(cpu, 'throttled_time') / 1e9
-      : parseKeyed(cpu, 'throttled_usec') / 1e6
-    const accounting = v1.get('cpuacct')
-    const usage = accounting ? this.#text(accounting, 'cpuacct.stat') : this.#text(unified, 'cpu.stat')
-    counters.user = accounting ? parseKeyed(usage, 'user') / TICKS_PER_SECOND : parseKeyed(usage, 'user_usec') / 1e6
-    counters.system = accounting
-      ? parseKeyed(usage, 'system') / TICKS_PER_SECOND
-      : parseKeyed(usage, 'system_usec') / 1e6
-    const memory = v1.get('memory')
-    // oom_kill, not oom: that one may be charged to the parent only.
-    counters.oomKills = parseKeyed(
-      memory ? this.#text(memory, 'memory.oom_control') : this.#text(unified, 'memory.events'),
-      'oom_kill',
-    )
-    for (const resource of RESOURCES) {
-      const { some, full } = parsePressure(this.#text(unified, `${resource}.pressure`))
-      counters[`${resource}Waiting`] = some
-      counters[`${resource}Stalled`] = full
-    }
-    return counters
-  }
-
-  [Symbol.dispose](): void {
-    for (const file of this.#open.values()) file[Symbol.dispose]()
-  }
-
-  /** The lowest limit of the folder and of those above it, as far as they can be seen. */
-  #lowest(folder: Folder | undefined, limit: (read: (name: string) => string) => number): number {
-    if (!folder) return Number.NaN
-    let lowest = Number.NaN
-    for (let path = folder.path, depth = 0; path.length >= folder.top.length && depth < 16; depth++) {
-      lowest = smaller(
-        lowest,
-        limit(name => this.#read(`${path}/${name}`)),
-      )
-      path = path.slice(0, path.lastIndexOf('/'))
-    }
-    return lowest
-  }
-
-  #number(folder: Folder | undefined, name: string): number {
-    return unlimitedV1(parseNumber(this.#text(folder, name)))
-  }
-
-  #text(folder: Folder | undefined, name: string): string {
-    return folder ? this.#read(`${folder.path}/${name}`) : ''
-  }
-
-  #read(path: string): string {
-    const file = this.#open.get(path) ?? new KeptFile(path)
-    this.#open.set(path, file)
-    const length = file.read()
-    return typeof length === 'string' ? '' : text(length)
-  }
-}
-
-function quotaV2(read: (name: string) => string): number {
-  return parseCpuMax(read('cpu.max'))
-}
-
-function quotaV1(read: (name: string) => string): number {
-  // "-1" is no quota, and not a number to parseNumber.
-  return parseNumber(read('cpu.cfs_quota_us')) / parseNumber(read('cpu.cfs_period_us'))
-}
-
-/** v1 writes "no limit" as the largest number of whole pages below 2^63. */
-function unlimitedV1(bytes: number): number {
-  return bytes >= 2 ** 62 ? Number.NaN : bytes
-}
-
-function smaller(a: number, b: number): number {
-  return Number.isNaN(a) || b < a ? b : a
-}
-
-/** "max 100000" or "150000 100000" as cores. */
-export function parseCpuMax(text: string): number {
-  const [, quota, period] = /^(\d{1,15}) ([1-9]\d{0,9})\n/.exec(text) ?? []
-  return quota === undefined ? Number.NaN : Number(quota) / Number(period)
-}
-
-/** A file of one number. */
-export function parseNumber(text: string): number {
-  const [, digits] = /^(\d{1,20})\n$/.exec(text) ?? []
-  return digits === undefined ? Number.NaN : Number(digits)
-}
-
-/** The number of a "key number" line; their order differs between kernels. */
-export function parseKeyed(text: string, key: string): number {
-  const start = text.startsWith(`${key} `) ? 0 : text.indexOf(`\n${key} `) + 1
-  if (start === 0 && !text.startsWith(`${key} `)) return Number.NaN
-  const end = text.indexOf('\n', start)
-  const digits = text.slice(start + key.length + 1, end < 0 ? start : end)
-  return /^\d{1,20}$/.test(digits) ? Number(digits) : Number.NaN
-}
-
-/** The totals of a pressure file (docs.kernel.org/accounting/psi.html), in seconds. */
-export function parsePressure(text: string): { some: number; full: number } {
-  const total = (line: string) => {
-    const [, us] =
-      new RegExp(`^${line} avg10=[\\d.]+ avg60=[\\d.]+ avg300=[\\d.]+ total=(\\d{1,20})$`, 'm').exec(text) ?? []
-    return us === undefined || !text.endsWith('\n') ? Number.NaN : Number(us) / 1e6
-  }
-  return { some: total('some'), full: total('full') }
 }

@@ -1,106 +1,108 @@
-// What is told about the application's process and its cgroup. Names are promises (docs/process.md).
+// The metrics of the application's process and its cgroup. Names are promises (docs/process.md).
 
-import { counter, gauge } from '../../exporter/metrics.ts'
+import { counter, gauge } from '../../metrics/family.ts'
 
-export const up = gauge('app_process_up', 'Whether the application has a main process that runs (a zombie does not).')
+export const up = gauge(
+  'app_process_up',
+  'Whether the main process of the application runs. 0 only if it is known not to run; absent if there is nothing to look for, or if it cannot be seen from here.',
+)
 export const processes = gauge(
   'app_processes',
-  'Running processes of the application: the main one and its descendants.',
+  'Running processes of the application: the main one and its descendants. Absent where app_process_up is.',
+)
+export const state = gauge(
+  'app_process_state',
+  'Processes of the application in each state: running, sleeping, waiting (uninterruptible, mostly for storage), stopped (by SIGSTOP or a debugger), zombie, other.',
+  ['state'],
 )
 export const zombies = gauge(
   'app_process_zombies',
-  'Descendants that have ended and that their parent has not waited for.',
+  'Descendants that have ended, but whose parent has not waited for them.',
 )
 export const cpu = counter(
   'app_process_cpu_seconds_total',
-  'CPU time of the application, with children that ended and were waited for; goes on across its restarts.',
+  'CPU time of the application, including children that ended and were waited for. Continues across its restarts.',
   ['mode'],
 )
 export const mainThreadCpu = counter(
   'app_process_main_thread_cpu_seconds_total',
-  'CPU time of the main thread of the main process: near 1 a second, an event loop is saturated.',
+  'CPU time of the main thread of the main process. At a rate near 1, an event loop is saturated.',
 )
 export const runQueueWait = counter(
   'app_process_run_queue_wait_seconds_total',
-  'Time that threads of the application were ready to run and waited for a core, summed over live threads.',
+  'Time during which threads of the application were ready to run but waited for a core.',
 )
 export const residentMemory = gauge(
   'app_process_resident_memory_bytes',
-  'Memory in RAM; pages shared between processes count in each.',
+  'Resident memory (RSS): memory in RAM. Pages that processes share are counted for each of them.',
 )
-export const virtualMemory = gauge('app_process_virtual_memory_bytes', 'Address space.')
+export const virtualMemory = gauge('app_process_virtual_memory_bytes', 'Virtual memory: the size of the address space.')
 export const swap = gauge('app_process_swap_bytes', 'Anonymous memory that is swapped out.')
 export const proportionalMemory = gauge(
   'app_process_proportional_memory_bytes',
-  'Memory in RAM, shared pages divided by their users (PSS); only with process.smaps, read once a minute.',
+  'Memory in RAM, with shared pages divided among the processes that share them (PSS). Only with process.smaps, read once a minute.',
 )
 export const proportionalSwap = gauge(
   'app_process_proportional_swap_bytes',
-  'Swapped memory, shared pages divided by their users; only with process.smaps, read once a minute.',
+  'Swapped memory, with shared pages divided among the processes that share them. Only with process.smaps, read once a minute.',
 )
 export const privateMemory = gauge(
   'app_process_private_memory_bytes',
-  'Memory in RAM that no other process shares, which ending the application would free; only with process.smaps.',
+  'Memory in RAM that no other process shares, and that would be free if the application ended. Only with process.smaps.',
 )
-export const openFds = gauge('app_process_open_fds', 'Open file descriptors.')
+export const openFds = gauge('app_process_open_fds', 'Number of open file descriptors.')
 export const maxFds = gauge(
   'app_process_max_fds',
   'Soft limit of open file descriptors of the main process; absent when unlimited.',
 )
 export const worstFdRatio = gauge(
   'app_process_worst_fd_ratio',
-  'Open file descriptors divided by their limit, of the process of the application that is nearest to its limit.',
+  'Open file descriptors divided by their limit, for the process that is nearest to its limit.',
 )
-export const threads = gauge('app_process_threads', 'Threads.')
+export const threads = gauge('app_process_threads', 'Number of threads.')
 export const contextSwitches = counter(
   'app_process_context_switches_total',
-  'Context switches of all threads: voluntary ones waited for something, involuntary ones lost their core.',
+  'Context switches of all threads. Voluntary: the thread waited for something. Involuntary: it lost its core.',
   ['type'],
 )
 export const pageFaults = counter(
   'app_process_page_faults_total',
-  'Page faults: minor ones found the page in memory, major ones waited for storage.',
+  'Page faults. Minor: the page was in memory. Major: it was read from storage.',
   ['type'],
 )
-export const ioRead = counter(
-  'app_process_io_read_bytes_total',
-  'Bytes fetched from storage (not from the page cache).',
-)
+export const ioRead = counter('app_process_io_read_bytes_total', 'Bytes read from storage, not from the page cache.')
 export const ioWritten = counter(
   'app_process_io_written_bytes_total',
-  'Bytes sent towards storage, without subtracting what was truncated before it got there.',
+  'Bytes written to storage, including data that was deleted before it was written.',
 )
 export const startTime = gauge(
   'app_process_start_time_seconds',
-  'When the main process started, in seconds since the epoch; computed once for a process, so clock steps do not move it.',
+  'Start of the main process, in seconds since the epoch. Computed once for each process, so clock steps do not move it.',
 )
-export const uptime = gauge('app_process_uptime_seconds', 'Age of the main process by a clock that never steps.')
-export const restarts = counter(
-  'app_process_restarts_total',
-  'How often the main process was followed by a new one since the sidecar started.',
-)
+export const uptime = gauge('app_process_uptime_seconds', 'Age of the main process, by the monotonic clock.')
+export const restarts = counter('app_process_restarts_total', 'Restarts of the main process since the sidecar started.')
 export const tcpConnections = gauge(
   'app_process_tcp_connections',
-  "TCP sockets in the application's network namespace by state; in a pod that is all its containers. Read every 15 s at most.",
+  "TCP sockets in the application's network namespace, by state; in a pod, those of all its containers. Read every 15 s at most.",
   ['state'],
 )
 export const acceptQueue = gauge(
   'app_process_accept_queue_length',
-  'Connections that wait for the application to accept them on its port. Read with app_process_tcp_connections.',
+  'Connections on the port of the application that it has not accepted yet. Read with app_process_tcp_connections.',
 )
-export const info = gauge('app_process_info', 'The main process: its name, and how it was found. Always 1.', [
+export const info = gauge('app_process_info', 'The name of the main process, and how it was found. Always 1.', [
   'name',
   'found_by',
 ])
 export const readable = gauge(
   'app_process_readable',
-  'Whether the sidecar may read this part of /proc; 0 means its metrics are absent, and the log says what to change.',
+  'Whether the sidecar may read this file in /proc. If 0, its metrics are absent, and the log says what to change.',
   ['file'],
 )
 
 export const childrenCpu = counter(
   'app_process_children_cpu_seconds_total',
-  'CPU time of descendants, ended ones too; only with process.children: apart.',
+  'CPU time of descendants, including ended ones. Only with process.children: apart.',
   ['mode'],
 )
 export const childrenResidentMemory = gauge(
@@ -130,16 +132,16 @@ export const childrenRunQueueWait = counter(
 )
 export const childrenPageFaults = counter(
   'app_process_children_page_faults_total',
-  'Page faults of descendants, ended ones too; only with process.children: apart.',
+  'Page faults of descendants, including ended ones. Only with process.children: apart.',
   ['type'],
 )
 export const childrenIoRead = counter(
   'app_process_children_io_read_bytes_total',
-  'Bytes that descendants fetched from storage; only with process.children: apart.',
+  'Bytes that descendants read from storage; only with process.children: apart.',
 )
 export const childrenIoWritten = counter(
   'app_process_children_io_written_bytes_total',
-  'Bytes that descendants sent towards storage; only with process.children: apart.',
+  'Bytes that descendants wrote to storage; only with process.children: apart.',
 )
 
 export const cgroupInfo = gauge(
@@ -149,35 +151,38 @@ export const cgroupInfo = gauge(
 )
 export const cgroupCpuLimit = gauge(
   'app_cgroup_cpu_limit_cores',
-  'CPU quota in cores, the lowest up the visible tree; absent when there is none.',
+  'CPU quota in cores: the lowest one of the cgroup and those above it. Absent if there is none.',
 )
 export const cgroupCpu = counter('app_cgroup_cpu_usage_seconds_total', 'CPU time of everything in the cgroup.', [
   'mode',
 ])
 export const cgroupPeriods = counter(
   'app_cgroup_cpu_periods_total',
-  'Enforcement periods in which the cgroup had something to run.',
+  'CPU quota periods in which the cgroup had something to run.',
 )
 export const cgroupThrottledPeriods = counter(
   'app_cgroup_cpu_throttled_periods_total',
-  'Periods in which the quota was used up and the cgroup had to stop.',
+  'CPU quota periods in which the quota was used up and the cgroup was stopped.',
 )
 export const cgroupThrottled = counter(
   'app_cgroup_cpu_throttled_seconds_total',
-  'Time for which the cgroup was stopped by its quota.',
+  'Time for which the quota stopped the cgroup.',
 )
 export const cgroupMemoryLimit = gauge(
   'app_cgroup_memory_limit_bytes',
-  'Memory limit, the lowest up the visible tree; absent when there is none.',
+  'Memory limit: the lowest one of the cgroup and those above it. Absent if there is none.',
 )
-export const cgroupMemory = gauge('app_cgroup_memory_usage_bytes', 'Memory charged to the cgroup, page cache too.')
+export const cgroupMemory = gauge(
+  'app_cgroup_memory_usage_bytes',
+  'Memory charged to the cgroup, including page cache.',
+)
 export const cgroupWorkingSet = gauge(
   'app_cgroup_memory_working_set_bytes',
-  'Memory that cannot simply be dropped: usage without inactive file pages. The kubelet evicts by it.',
+  'Memory usage without inactive file pages, which can be dropped at any time. The kubelet evicts pods by it.',
 )
 export const cgroupOomKills = counter(
   'app_cgroup_oom_kills_total',
-  'Processes of the cgroup that the out-of-memory killer ended.',
+  'Processes of the cgroup that the out-of-memory killer ended, including the last one before the cgroup was removed.',
 )
 export const cgroupPids = gauge('app_cgroup_pids', 'Processes and threads in the cgroup.')
 export const cgroupPidsLimit = gauge(
@@ -186,17 +191,17 @@ export const cgroupPidsLimit = gauge(
 )
 export const cgroupWaiting = counter(
   'app_cgroup_pressure_waiting_seconds_total',
-  'Time in which at least one task of the cgroup waited for the resource (PSI some).',
+  'Time during which at least one task of the cgroup waited for the resource (PSI some).',
   ['resource'],
 )
 export const cgroupStalled = counter(
   'app_cgroup_pressure_stalled_seconds_total',
-  'Time in which all tasks of the cgroup waited for the resource at once (PSI full).',
+  'Time during which all tasks of the cgroup waited for the resource at once (PSI full).',
   ['resource'],
 )
 
 export const overLimit = counter(
   'pillion_process_over_limit_total',
-  'Looks that left something out because of a bound of the process collector; its metrics are then too low or absent.',
+  'Reads that left something out because of a limit of the process collector. Its metrics are then too low or absent.',
   ['what'],
 )

@@ -10,10 +10,29 @@ import { closeSync, constants, openSync, readSync } from 'node:fs'
 export type Unread = 'gone' | 'denied' | 'unsupported'
 
 /**
- * What the last read brought. Shared by all readers of this folder and valid until the next read: parse it at once.
- * 64 KiB hold every file read here; what is longer is cut, and parsers take a cut number as absent.
+ * The bytes of the last read. All readers of this folder share them, and they are valid until the next read: parse them
+ * at once. 64 KiB hold every file read here. A longer one is cut, and parsers take a cut number as absent.
  */
 export const bytes: Buffer = Buffer.allocUnsafeSlow(64 * 1024)
+
+/** Without waiting for a writer: an operator's path may lead to a named pipe, which would hold the whole sidecar. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK
+
+/**
+ * The kernel answers one read of a list (cgroup.procs, mountinfo, vmstat) with the records that fit into a page, and
+ * not with more, however large the buffer is (fs/seq_file.c).
+ */
+function readOn(fd: number, length: number): number {
+  while (length < bytes.length) {
+    const more = readSync(fd, bytes, length, bytes.length - length, length)
+    if (more === 0) break
+    length += more
+  }
+  return length
+}
+
+/** A file of short records that answered with less than this has none left: half of the smallest page. */
+const WHOLE_BYTES = 2048
 
 /** The first `length` bytes as text. Latin 1, so that any bytes give a text of the same length. */
 export function text(length: number): string {
@@ -34,9 +53,9 @@ export class KeptFile implements Disposable {
   read(): number | Unread {
     if (this.#ended !== undefined) return this.#ended
     try {
-      if (this.#fd < 0) this.#fd = openSync(this.path, constants.O_RDONLY)
+      if (this.#fd < 0) this.#fd = openSync(this.path, READ)
       const length = readSync(this.#fd, bytes, 0, bytes.length, 0)
-      if (length > 0) return length
+      if (length > 0) return length < WHOLE_BYTES ? length : readOn(this.#fd, length)
       // Some kernels answer for a process that has just ended with nothing instead of an error.
       this.#close()
       this.#ended = 'gone'
@@ -71,8 +90,9 @@ export class KeptFile implements Disposable {
 export function readOnce(path: string): number | Unread {
   let fd = -1
   try {
-    fd = openSync(path, constants.O_RDONLY)
-    return readSync(fd, bytes, 0, bytes.length, 0)
+    fd = openSync(path, READ)
+    // Records may be long here (an overlay mount), so the length tells nothing.
+    return readOn(fd, 0)
   } catch (error) {
     return unread(error)
   } finally {

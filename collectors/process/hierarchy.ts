@@ -1,14 +1,14 @@
-// Where a process's cgroup can be read: which hierarchies there are (v1 has one per controller, v2 one for all, hybrid
-// both), where they are mounted, and which folder is the process's own.
+// Finds the folders of a process's cgroup: which hierarchies there are (v1 has one for each controller, v2 one for all,
+// hybrid both), where they are mounted, and which folder is the process's own.
 //
-// /proc/PID/cgroup is told relative to the reader's cgroup namespace, with "/.." where the process is outside of it; then
+// /proc/PID/cgroup is relative to the reader's cgroup namespace, with "/.." where the process is outside of it; then
 // the sidecar's own mount does not lead there, but the application's does: /proc/PID/root/sys/fs/cgroup.
 
 import { readdirSync, readlinkSync, statSync } from 'node:fs'
 import { readOnce, readText, text } from './file.ts'
 
 export type Version = 'v1' | 'v2' | 'hybrid'
-export type Route = 'own_mount' | 'application_root'
+export type MountRoute = 'own_mount' | 'application_root'
 
 /** One hierarchy's folder of the process, and the mount it lies in (the end of the visible tree). */
 export interface Folder {
@@ -18,7 +18,7 @@ export interface Folder {
 
 export interface Place {
   readonly version: Version
-  readonly route: Route
+  readonly route: MountRoute
   readonly unified: Folder | undefined
   /** By v1 controller: cpu, cpuacct, memory, pids. */
   readonly v1: ReadonlyMap<string, Folder>
@@ -31,7 +31,7 @@ const CONTROLLERS = ['cpu', 'cpuacct', 'memory', 'pids'] as const
 /** Finds the cgroup of a process; undefined when neither route leads to it. `line` is its /proc/PID/cgroup. */
 export function locate(proc: string, pid: number, lines: string): Place | undefined {
   const paths = parseCgroup(lines)
-  const routes: readonly Route[] = outside(proc, pid, lines)
+  const routes: readonly MountRoute[] = outside(proc, pid, lines)
     ? ['application_root', 'own_mount']
     : ['own_mount', 'application_root']
   for (const route of routes) {
@@ -100,8 +100,8 @@ function outside(proc: string, pid: number, lines: string): boolean {
 }
 
 /**
- * The folder of `path` below a mount. A container's mount shows only a part of the tree, whose place in `path` cannot be
- * known, so ever longer ends of `path` are tried: right is the one that lists the process.
+ * The folder of `path` below a mount. A container's mount shows only a part of the tree, whose place in `path` cannot
+ * be known, so ever longer ends of `path` are tried: right is the one that lists the process.
  */
 function folder(root: string, mount: Mount | undefined, path: string, pid: number): Folder | undefined {
   if (!mount) return undefined
@@ -148,8 +148,11 @@ function inode(path: string): string {
   }
 }
 
-/** The folders that an operator's cgroup path may mean: as it is, or below any mounted hierarchy; with those inside it. */
-export function cgroupFolders(proc: string, path: string): string[] {
+/**
+ * The folders that an operator's cgroup path may mean: as it is, or below any mounted hierarchy; with those inside it.
+ * `mounted`: there is a hierarchy to look in.
+ */
+export function cgroupFolders(proc: string, path: string): { folders: readonly string[]; mounted: boolean } {
   const root = `${proc}/self/root`
   const mounts = parseMounts(readText(`${proc}/self/mountinfo`) ?? '')
   const points = new Set([...mounts.values()].map(mount => mount.point))
@@ -158,7 +161,7 @@ export function cgroupFolders(proc: string, path: string): string[] {
     const below = path === point || path.startsWith(`${point}/`) ? path.slice(point.length) : path
     descend(join(root + point, below), folders)
   }
-  return folders
+  return { folders, mounted: points.size > 0 }
 }
 
 /** A service that delegates keeps its processes in cgroups inside its own. */

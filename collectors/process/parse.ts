@@ -1,4 +1,4 @@
-// The texts of /proc/PID as numbers. Every parser takes whatever bytes there are: a field that is missing, cut or not a
+// The texts of /proc/PID as numbers. Every parser accepts any bytes: a field that is missing, cut or not a
 // number is NaN, never 0 and never an exception.
 
 const SPACE = 0x20
@@ -23,7 +23,7 @@ export class Stat {
   /** Numbers at their places in proc(5), counted from 1: 4 is the parent, 22 the start time. 1 to 3 are not numbers. */
   readonly field: Float64Array = new Float64Array(25)
   state = ''
-  /** Where the name stands in the bytes that were parsed. */
+  /** The position of the name in the bytes that were parsed. */
   nameStart = 0
   nameEnd = 0
 
@@ -64,6 +64,14 @@ export class Stat {
   get ppid(): number {
     return this.field[4]!
   }
+  /** Whether a signal or a debugger has stopped it. */
+  get stopped(): boolean {
+    return this.state === 'T' || this.state === 't'
+  }
+  /** Whether it is a thread of the kernel: the flag PF_KTHREAD (include/linux/sched.h). */
+  get kernel(): boolean {
+    return (this.field[9]! & 0x00200000) !== 0
+  }
   get threads(): number {
     return this.field[20]!
   }
@@ -81,16 +89,16 @@ export class Stat {
 }
 
 /** The parts of /proc/PID/status that change; a zombie has no Vm lines, so they are NaN. */
-export interface Status {
+export interface ProcessStatus {
   residentBytes: number
   virtualBytes: number
   swapBytes: number
-  /** Of the main thread only, in spite of the file's place. */
+  /** Those of the main thread only, although the file is the process's. */
   voluntary: number
   involuntary: number
 }
 
-export function parseStatus(text: string, into: Status): void {
+export function parseStatus(text: string, into: ProcessStatus): void {
   into.virtualBytes = kibibytes(text, '\nVmSize:')
   into.residentBytes = kibibytes(text, '\nVmRSS:')
   into.swapBytes = kibibytes(text, '\nVmSwap:')
@@ -98,7 +106,7 @@ export function parseStatus(text: string, into: Status): void {
   into.involuntary = line(text, '\nnonvoluntary_ctxt_switches:')
 }
 
-/** Who a process is, as far as permissions go. */
+/** The identity of a process, as far as permissions go. */
 export interface Credentials {
   /** Real, effective and saved. */
   readonly uids: readonly number[]

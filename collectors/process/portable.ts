@@ -1,10 +1,16 @@
-// The little that can be known of a process where there is no /proc, through pidusage (ps, or WMI on Windows). Only its running
-// totals are taken: its percentage starts at 0 and is kept by bare pid, so rates are left to whoever reads the counter.
+// Reads the few numbers that can be had without /proc, through pidusage (ps, or WMI on Windows). Only its running
+// totals are used: its percentage starts at 0 and is kept by the bare pid, and a rate can be computed from the counter.
 
-import type { Finding, Host, Running } from '../collector.ts'
+import type { Host } from '../../telemetry/host.ts'
+import type { Finding, Running } from '../../telemetry/part.ts'
+import type { Fact } from '../../telemetry/status.ts'
 import { Account, growth } from './account.ts'
+import type { Absence } from './discovery.ts'
+import { Ends } from './ends.ts'
+import { processFacts } from './facts.ts'
 import * as family from './families.ts'
 import { readText } from './file.ts'
+import { Job } from './job.ts'
 
 type Usage = (pid: number) => Promise<{ readonly ctime: number; readonly memory: number; readonly elapsed: number }>
 
@@ -12,6 +18,11 @@ type Usage = (pid: number) => Promise<{ readonly ctime: number; readonly memory:
 export async function startPortable(host: Host): Promise<Running> {
   const { default: pidusage } = await import('pidusage')
   return new Portable(host, pid => pidusage(pid))
+}
+
+/** The meaning of a failure: pidusage has one message for a number that no process has. */
+function absence(error: unknown): Absence {
+  return error instanceof Error && error.message === 'No matching pid found' ? 'not_running' : 'unknown'
 }
 
 /** CPU seconds by the only division that ps knows. */
@@ -26,6 +37,8 @@ class Portable implements Running {
   readonly #memory
   readonly #startTime
   readonly #restarts
+  readonly #job: Job
+  readonly #ends: Ends
   readonly #total = new Account()
   #missing = ''
   #restartCount = 0
@@ -40,18 +53,24 @@ class Portable implements Running {
     this.#memory = host.metrics.reading(family.residentMemory)
     this.#startTime = host.metrics.reading(family.startTime)
     this.#restarts = host.metrics.reading(family.restarts)
+    this.#job = new Job(host)
+    this.#ends = new Ends(host)
   }
 
   async collect(): Promise<void> {
+    this.#job.publish()
     const { app, clock } = this.#host
     const pid = this.#pid()
-    const usage = pid === undefined ? undefined : await this.#usage(pid).catch(() => undefined)
+    const usage = pid === undefined ? 'unknown' : await this.#usage(pid).catch(absence)
     for (const each of [this.#up, this.#processes, this.#memory, this.#startTime, this.#restarts]) each.clear()
     this.#cpu.clear()
-    app.pid = usage ? pid : undefined
-    this.#up.set({}, usage ? 1 : 0)
-    this.#processes.set({}, usage ? 1 : 0)
-    if (pid !== undefined && usage) {
+    const runs = typeof usage === 'object'
+    app.pid = runs ? pid : undefined
+    if (usage !== 'unknown') {
+      this.#up.set({}, runs ? 1 : 0)
+      this.#processes.set({}, runs ? 1 : 0)
+    }
+    if (pid !== undefined && runs) {
       const seconds = usage.ctime / 1000
       const startSeconds = (clock.now() - usage.elapsed) / 1000
       // ps tells the age in whole seconds, so the start is known to two; a new process is one that started later.
@@ -64,7 +83,15 @@ class Portable implements Running {
       this.#startTime.set({}, this.#last.startSeconds)
     }
     this.#cpu.set(ALL, this.#total.sums[0])
-    this.#restarts.set({}, this.#restartCount)
+    if (this.#last || usage !== 'unknown') this.#restarts.set({}, this.#restartCount)
+  }
+
+  async finish(signal: AbortSignal): Promise<void> {
+    await this.#ends.finish(signal)
+  }
+
+  facts(): Promise<readonly Fact[]> {
+    return processFacts(this.#host.metrics)
   }
 
   findings(): Finding[] {

@@ -1,36 +1,28 @@
-// From what was read to metric objects: all values are replaced in one go, so that a scrape never sees half of a look, and
-// what could not be read has no series.
+// Publishes what was read as metrics. All values are replaced at once, so that a scrape never sees half of a look, and
+// a number that could not be read has no series.
 
-import type { CounterFamily, GaugeFamily, Metrics, Reading } from '../../exporter/metrics.ts'
-import type { Access } from './access.ts'
+import type { CounterFamily, GaugeFamily } from '../../metrics/family.ts'
+import type { Metrics, Reading } from '../../metrics/registry.ts'
+import type { FileAccess } from './access.ts'
 import { type Account, Sum } from './account.ts'
-import { type Cgroup, RESOURCES } from './cgroup.ts'
+import type { Cgroup } from './cgroup.ts'
+import { RESOURCES } from './controllers.ts'
+import type { Absence } from './discovery.ts'
 import * as family from './families.ts'
 import { TICKS_PER_SECOND } from './parse.ts'
 import type { Rare } from './rare.ts'
 import { STATES } from './sockets.ts'
-import type { Moment, Tree } from './tree.ts'
+import type { Subject } from './subject.ts'
+import { type Gauges, STATES as PROCESS_STATES } from './tree.ts'
 
-/** What of the main process does not change while it lives. */
-export interface Incarnation {
-  readonly name: string
-  readonly foundBy: string
-  /** Seconds since the epoch, and age at a moment of the monotonic clock; NaN when /proc's clock makes no sense. */
-  readonly startSeconds: number
-  readonly ageSeconds: number
-  readonly ageAtMs: number
-}
-
-export interface State {
-  readonly tree: Tree | undefined
-  readonly incarnation: Incarnation | undefined
-  readonly restarts: number
-  readonly mine: Account
-  /** The account of descendants; the same as `mine` when they are counted in. */
-  readonly theirs: Account
+/** Everything that a scrape publishes. */
+export interface Observed {
+  readonly subject: Subject
+  /** The meaning of it if there is no process. */
+  readonly absence: Absence
   readonly rare: Rare
   readonly cgroup: Cgroup
-  readonly access: Access
+  readonly access: FileAccess
   readonly nowMs: number
 }
 
@@ -78,43 +70,53 @@ export class Readings {
     this.#cgroup = cgroupReadings(make)
   }
 
-  publish(state: State): void {
+  publish(observed: Observed): void {
     for (const each of this.#all) each.clear()
-    const { tree, mine, theirs } = state
+    const { tree, mine, theirs } = observed.subject
     const apart = mine !== theirs
     const of = apart ? 'main' : 'all'
-    const moment = tree?.moment(of)
-    setUsage(this.#usage, mine, moment, tree?.denied('io', of) ?? false)
-    if (apart) setUsage(this.#children, theirs, tree?.moment('children'), tree?.denied('io', 'children') ?? false)
-    this.#setMain(state, moment)
-    this.#setCgroup(state.cgroup)
+    const gauges = tree?.gauges(of)
+    setUsage(this.#usage, mine, gauges, tree?.denied('io', of) ?? false)
+    if (apart) setUsage(this.#children, theirs, tree?.gauges('children'), tree?.denied('io', 'children') ?? false)
+    this.#setPresence(observed)
+    this.#setMain(observed, gauges)
+    this.#setCgroup(observed.cgroup)
   }
 
-  #setMain(state: State, moment: Moment | undefined): void {
+  /** Nothing is said of a process that is not looked for, or that may run where it cannot be seen. */
+  #setPresence({ subject, absence }: Observed): void {
+    const { up, processes, state, restarts } = this.#main
+    const { tree, lives } = subject
+    if (lives > 0 || absence === 'not_running') restarts.set({}, Math.max(0, lives - 1))
+    if (!tree && absence === 'unknown') return
+    up.set({}, tree ? 1 : 0)
+    processes.set({}, tree?.gauges('all').processes ?? 0)
+    const states = tree?.states()
+    for (const each of PROCESS_STATES) state.set({ state: each }, states?.get(each) ?? 0)
+  }
+
+  #setMain({ subject, rare, access, nowMs }: Observed, gauges: Gauges | undefined): void {
     const main = this.#main
-    const { tree, incarnation, mine } = state
-    const { tcp, acceptQueue, smaps } = state.rare
-    main.up.set({}, tree ? 1 : 0)
-    main.processes.set({}, tree?.moment('all').processes ?? 0)
+    const { tree, incarnation, mine } = subject
+    const { tcp, acceptQueue, smaps } = rare
     main.zombies.set({}, tree?.zombies)
     main.mainThreadCpu.set({}, mine.sums[Sum.mainThread])
-    main.virtualMemory.set({}, moment?.virtualBytes)
+    main.virtualMemory.set({}, gauges?.virtualBytes)
     main.maxFds.set({}, tree?.main.maxFds)
-    main.worstFdRatio.set({}, moment?.worstFdRatio)
-    main.restarts.set({}, state.restarts)
+    main.worstFdRatio.set({}, gauges?.worstFdRatio)
     main.acceptQueue.set({}, acceptQueue)
     main.proportionalMemory.set({}, smaps?.proportionalBytes)
     main.proportionalSwap.set({}, smaps?.proportionalSwapBytes)
     main.privateMemory.set({}, smaps?.privateBytes)
     if (tcp) for (const each of STATES) main.tcpConnections.set({ state: each }, tcp.get(each) ?? 0)
-    for (const [file, yes] of state.access.files) main.readable.set({ file }, yes ? 1 : 0)
+    for (const [file, yes] of access.files) main.readable.set({ file }, yes ? 1 : 0)
     if (!incarnation) return
     main.info.set({ name: incarnation.name, found_by: incarnation.foundBy }, 1)
     main.startTime.set({}, incarnation.startSeconds)
-    main.uptime.set({}, incarnation.ageSeconds + (state.nowMs - incarnation.ageAtMs) / 1000)
+    main.uptime.set({}, incarnation.uptimeSeconds(nowMs))
   }
 
-  #setCgroup({ moment, totals, place }: Cgroup): void {
+  #setCgroup({ gauges, totals, place }: Cgroup): void {
     const cgroup = this.#cgroup
     cgroup.cpu.set({ mode: 'user' }, totals.user)
     cgroup.cpu.set({ mode: 'system' }, totals.system)
@@ -127,13 +129,13 @@ export class Readings {
       cgroup.stalled.set({ resource }, totals[`${resource}Stalled`])
     }
     if (place) cgroup.info.set({ version: place.version, route: place.route }, 1)
-    if (!moment) return
-    cgroup.cpuLimit.set({}, moment.cpuLimitCores)
-    cgroup.memoryLimit.set({}, moment.memoryLimitBytes)
-    cgroup.memory.set({}, moment.memoryBytes)
-    cgroup.workingSet.set({}, moment.workingSetBytes)
-    cgroup.pids.set({}, moment.pids)
-    cgroup.pidsLimit.set({}, moment.pidsLimit)
+    if (!gauges) return
+    cgroup.cpuLimit.set({}, gauges.cpuLimitCores)
+    cgroup.memoryLimit.set({}, gauges.memoryLimitBytes)
+    cgroup.memory.set({}, gauges.memoryBytes)
+    cgroup.workingSet.set({}, gauges.workingSetBytes)
+    cgroup.pids.set({}, gauges.pids)
+    cgroup.pidsLimit.set({}, gauges.pidsLimit)
   }
 }
 
@@ -143,6 +145,7 @@ function mainReadings(make: Make) {
   return {
     up: make(family.up),
     processes: make(family.processes),
+    state: make(family.state),
     zombies: make(family.zombies),
     mainThreadCpu: make(family.mainThreadCpu),
     virtualMemory: make(family.virtualMemory),
@@ -208,8 +211,8 @@ function usage(make: Make, families: UsageFamilies) {
   }
 }
 
-/** Counters stay while there is no process; what is of the moment goes with it. */
-function setUsage(usage: Usage, { sums }: Account, moment: Moment | undefined, ioDenied: boolean): void {
+/** Counters stay while there is no process; gauges go with it. */
+function setUsage(usage: Usage, { sums }: Account, gauges: Gauges | undefined, ioDenied: boolean): void {
   usage.cpu.set({ mode: 'user' }, sums[Sum.user]! / TICKS_PER_SECOND)
   usage.cpu.set({ mode: 'system' }, sums[Sum.system]! / TICKS_PER_SECOND)
   usage.pageFaults.set({ type: 'minor' }, sums[Sum.minorFaults])
@@ -221,8 +224,8 @@ function setUsage(usage: Usage, { sums }: Account, moment: Moment | undefined, i
     usage.ioRead.set({}, sums[Sum.read])
     usage.ioWritten.set({}, sums[Sum.written])
   }
-  usage.residentMemory.set({}, moment?.residentBytes)
-  usage.swap.set({}, moment?.swapBytes)
-  usage.openFds.set({}, moment?.openFds)
-  usage.threads.set({}, moment?.threads)
+  usage.residentMemory.set({}, gauges?.residentBytes)
+  usage.swap.set({}, gauges?.swapBytes)
+  usage.openFds.set({}, gauges?.openFds)
+  usage.threads.set({}, gauges?.threads)
 }

@@ -1,5 +1,6 @@
-// Proportional and private memory. The kernel walks all page tables for this and holds the process's memory lock meanwhile
-// (seconds for hundreds of GiB), so it is read only on request, rarely, never of a large process, and off the loop.
+// Proportional and private memory. The kernel walks all page tables for this and holds the process's memory lock
+// meanwhile (seconds for hundreds of GiB), so it is read only on request, rarely, never of a large process, and off the
+// loop.
 
 import { readFile } from 'node:fs/promises'
 import { unread } from './file.ts'

@@ -1,5 +1,6 @@
-// TCP sockets of a network namespace, from /proc/PID/net/tcp and tcp6. Reading one of these walks the kernel's whole hash
-// table (about 2 ms even when it is nearly empty), so it is done rarely, and through the thread pool, off the loop.
+// TCP sockets of a network namespace, from /proc/PID/net/tcp and tcp6. Reading one of these walks the kernel's whole
+// hash table (about 2 ms even when it is nearly empty), so it is done rarely, and through the thread pool, off the
+// loop.
 
 import { type FileHandle, open } from 'node:fs/promises'
 
@@ -24,6 +25,8 @@ export interface Row {
   /** Local address as the file has it: 8 or 32 hexadecimal digits, each 32-bit word in the machine's byte order. */
   address: string
   port: number
+  /** Address and port of the other end, in the same form: "0100007F:1F90". */
+  remote: string
   state: TcpState
   /** In the listen state: connections that wait to be accepted. */
   receiveQueue: number
@@ -71,7 +74,7 @@ async function readTable(path: string, visit: (row: Row) => void): Promise<TcpRe
   }
 }
 
-const row: Row = { address: '', port: 0, state: 'close', receiveQueue: 0, inode: 0 }
+const row: Row = { address: '', port: 0, remote: '', state: 'close', receiveQueue: 0, inode: 0 }
 
 function visitLines(text: string, visit: (row: Row) => void): string {
   let start = 0
@@ -85,11 +88,11 @@ function visitLines(text: string, visit: (row: Row) => void): string {
 //  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //   0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 12345 1 …
 const ROW =
-  /^ *\d+: ((?:[0-9A-F]{8}){1,4}):([0-9A-F]{4}) [0-9A-F]{8,32}:[0-9A-F]{4} ([0-9A-F]{2}) [0-9A-F]{8}:([0-9A-F]{8}) [0-9A-F]{2}:[0-9A-F]{8} [0-9A-F]{8} +\d+ +\d+ (\d+) /
+  /^ *\d+: ((?:[0-9A-F]{8}){1,4}):([0-9A-F]{4}) ([0-9A-F]{8,32}:[0-9A-F]{4}) ([0-9A-F]{2}) [0-9A-F]{8}:([0-9A-F]{8}) [0-9A-F]{2}:[0-9A-F]{8} [0-9A-F]{8} +\d+ +\d+ (\d+) /
 
-/** False for the heading, and for whatever is not a whole row. */
+/** False for the heading, and for anything that is not a whole row. */
 export function parseRow(line: string, into: Row): boolean {
-  const [, address, port, state, queue, inode] = ROW.exec(line) ?? []
+  const [, address, port, remote, state, queue, inode] = ROW.exec(line) ?? []
   if (address === undefined) return false
   // 12 is a connection request that is not yet a socket of its own.
   const number = Number.parseInt(state!, 16)
@@ -97,6 +100,7 @@ export function parseRow(line: string, into: Row): boolean {
   if (name === undefined) return false
   into.address = address
   into.port = Number.parseInt(port!, 16)
+  into.remote = remote!
   into.state = name
   into.receiveQueue = Number.parseInt(queue!, 16)
   into.inode = Number(inode)

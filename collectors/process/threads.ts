@@ -4,9 +4,9 @@
 import { readdirSync } from 'node:fs'
 import { growth } from './account.ts'
 import { KeptFile, text } from './file.ts'
-import { parseSchedstat, parseStatus, type Schedstat, type Status } from './parse.ts'
+import { type ProcessStatus, parseSchedstat, parseStatus, type Schedstat } from './parse.ts'
 
-/** What threads used since the last look. */
+/** The use of threads since the last look. */
 export interface ThreadGrowth {
   voluntary: number
   involuntary: number
@@ -65,7 +65,7 @@ export class Threads implements Disposable {
   }
 }
 
-const status: Status = {
+const status: ProcessStatus = {
   residentBytes: Number.NaN,
   virtualBytes: Number.NaN,
   swapBytes: Number.NaN,

@@ -1,10 +1,11 @@
-// One process that is watched: its files stay open, so whatever they say is about this process and no later one.
+// One process that is watched. Its files stay open, so they never tell of a later process with the same number.
 
 import { opendirSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { Ledger } from './account.ts'
 import { bytes, KeptFile, text, type Unread, unread } from './file.ts'
 import {
   type Io,
+  type ProcessStatus,
   parseIo,
   parseMaxFds,
   parseSchedstat,
@@ -12,19 +13,19 @@ import {
   printable,
   type Schedstat,
   Stat,
-  type Status,
   TICKS_PER_SECOND,
 } from './parse.ts'
 import { Threads } from './threads.ts'
 
-/** Files of a process whose absence is told, because a permission decides about them. */
-export type Part = 'stat' | 'status' | 'io' | 'schedstat' | 'limits' | 'fd'
+/** Files of a process that are read at each look. A permission decides about some of them, so a refusal is reported. */
+export const BASE_FILES = ['stat', 'status', 'io', 'schedstat', 'limits', 'fd'] as const
+export type BaseFile = (typeof BASE_FILES)[number]
 
 export class Tracked implements Disposable {
   readonly pid: number
   readonly folder: string
   readonly stat: Stat = new Stat()
-  readonly status: Status = {
+  readonly status: ProcessStatus = {
     residentBytes: Number.NaN,
     virtualBytes: Number.NaN,
     swapBytes: Number.NaN,
@@ -32,14 +33,14 @@ export class Tracked implements Disposable {
     involuntary: Number.NaN,
   }
   readonly io: Io = { readBytes: Number.NaN, writtenBytes: Number.NaN }
-  /** Of the main thread. */
+  /** The main thread's. */
   readonly schedstat: Schedstat = { runSeconds: Number.NaN, waitSeconds: Number.NaN }
   readonly ledger: Ledger = new Ledger()
   readonly threads: Threads
   maxFds = Number.NaN
   openFds = Number.NaN
-  /** How the last read of each part went; 'ok' or why not. */
-  readonly outcome: Record<Part, 'ok' | Unread> = {
+  /** The outcome of the last read of each part: 'ok' or why not. */
+  readonly outcome: Record<BaseFile, 'ok' | Unread> = {
     stat: 'gone',
     status: 'gone',
     io: 'gone',
@@ -47,6 +48,8 @@ export class Tracked implements Disposable {
     limits: 'gone',
     fd: 'gone',
   }
+  /** Its stat, once it was read of a process that has ended but was not waited for. */
+  zombie: string | undefined
   /** Ticks from boot to start; with the pid, the identity. NaN until the first look. */
   startTicks = Number.NaN
 
@@ -77,7 +80,14 @@ export class Tracked implements Disposable {
     this.outcome.stat = typeof length === 'string' ? length : 'ok'
     if (typeof length === 'string' || !this.stat.parse(bytes, length)) return false
     if (Number.isNaN(this.startTicks)) this.startTicks = this.stat.startTicks
-    return this.startTicks === this.stat.startTicks
+    if (this.startTicks !== this.stat.startTicks) return false
+    if (this.stat.ended) this.zombie = text(length)
+    return true
+  }
+
+  /** Whether it still runs, by one small read: a zombie does not. */
+  runs(): boolean {
+    return this.look() && !this.stat.ended
   }
 
   /** Reads the other base files; to be called after `look`, while the process lives. */
@@ -133,7 +143,7 @@ export class Tracked implements Disposable {
     this.threads[Symbol.dispose]()
   }
 
-  #text(part: Part, file: KeptFile): string {
+  #text(part: BaseFile, file: KeptFile): string {
     const length = file.read()
     this.outcome[part] = typeof length === 'string' ? length : 'ok'
     return typeof length === 'string' ? '' : text(length)

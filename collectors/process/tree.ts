@@ -1,18 +1,31 @@
-// The application: a main process and its descendants. Who once descended from it stays counted while the main process
-// lives, even if its own parent ends first.
+// The application: a main process and its descendants. A descendant stays counted while the main process lives, even if
+// its own parent ends first.
 
 import { type Account, Sum } from './account.ts'
 import type { Table } from './table.ts'
 import type { ThreadGrowth } from './threads.ts'
-import { type Part, Tracked } from './tracked.ts'
+import { type BaseFile, Tracked } from './tracked.ts'
 
 export interface Bounds {
   readonly processes: number
   readonly threads: number
 }
 
-/** Numbers of the moment, of a group of processes; NaN is "could not be read". */
-export interface Moment {
+/** States of a process, as people call them: proc_pid_stat(5) has one letter for each. */
+export const STATES = ['running', 'sleeping', 'waiting', 'stopped', 'zombie', 'other'] as const
+export type ProcessState = (typeof STATES)[number]
+
+const STATE_OF: Readonly<Record<string, ProcessState>> = {
+  R: 'running',
+  S: 'sleeping',
+  D: 'waiting',
+  T: 'stopped',
+  t: 'stopped',
+  Z: 'zombie',
+}
+
+/** Gauges of a group of processes; NaN means that a number could not be read. */
+export interface Gauges {
   processes: number
   residentBytes: number
   virtualBytes: number
@@ -21,6 +34,9 @@ export interface Moment {
   threads: number
   worstFdRatio: number
 }
+
+/** Processes whose files are opened in one turn: about 20 ms. */
+const RECRUITS_AT_ONCE = 64
 
 export class Tree implements Disposable {
   readonly main: Tracked
@@ -54,7 +70,7 @@ export class Tree implements Disposable {
   look(table: Table, self: number | undefined, mine: Account, theirs: Account, withThreads: boolean): boolean {
     const alive = this.main.look()
     if (!alive || this.main.stat.ended) {
-      // A zombie still tells what it used to the end; of one that is gone, what was last read is credited.
+      // A zombie can still be read; for a process that is gone, the last numbers are credited.
       if (alive) this.main.read()
       if (alive || this.main.outcome.stat === 'gone') credit(this.main, mine, theirs)
       return false
@@ -66,7 +82,7 @@ export class Tree implements Disposable {
       else ended.add(member)
     }
     this.#bury(ended)
-    this.#recruit(table, self)
+    this.recruit(table, self)
     this.zombies = 0
     if (withThreads) this.threadsLeftOut = 0
     let threads = this.#bounds.threads
@@ -81,9 +97,9 @@ export class Tree implements Disposable {
     return true
   }
 
-  /** Sums of the moment: of all, of the main process alone, or of the others. */
-  moment(of: 'all' | 'main' | 'children'): Moment {
-    const sum: Moment = {
+  /** Sums over all processes, the main process alone, or the others. */
+  gauges(of: 'all' | 'main' | 'children'): Gauges {
+    const sum: Gauges = {
       processes: 0,
       residentBytes: 0,
       virtualBytes: 0,
@@ -115,8 +131,50 @@ export class Tree implements Disposable {
     return sum
   }
 
+  /**
+   * Takes in new descendants, except for the sidecar: its own probes' children are not the application's. Opening their
+   * files is slow, so only some are taken in at once; the answer is whether there are more.
+   */
+  recruit(table: Table, self: number | undefined): boolean {
+    this.processesLeftOut = 0
+    let budget = RECRUITS_AT_ONCE
+    for (let found = true; found; ) {
+      found = false
+      for (const [pid, entry] of table.entries) {
+        if (pid === self || !this.#members.has(entry.ppid) || this.#members.has(pid)) continue
+        if (this.#members.size >= this.#bounds.processes) {
+          this.processesLeftOut++
+          continue
+        }
+        if (budget-- <= 0) return true
+        const member = new Tracked(this.#proc, pid, this.#fdSize)
+        // The table may be older than this process: only what it says itself now decides.
+        if (member.look() && this.#members.has(member.stat.ppid)) {
+          member.read()
+          this.#members.set(pid, member)
+          found = true
+        } else {
+          member[Symbol.dispose]()
+          table.entries.delete(pid)
+        }
+      }
+      if (this.processesLeftOut > 0) break
+    }
+    return false
+  }
+
+  /** The number of processes in each state, with ended ones that were not waited for. */
+  states(): ReadonlyMap<ProcessState, number> {
+    const states = new Map<ProcessState, number>()
+    for (const { stat } of this.#members.values()) {
+      const state = STATE_OF[stat.state] ?? 'other'
+      states.set(state, (states.get(state) ?? 0) + 1)
+    }
+    return states
+  }
+
   /** Whether a live process refuses this part, which makes a sum over all unknown. */
-  denied(part: Part, of: 'all' | 'main' | 'children'): boolean {
+  denied(part: BaseFile, of: 'all' | 'main' | 'children'): boolean {
     for (const member of this.#members.values()) {
       if (of !== 'all' && (member === this.main) !== (of === 'main')) continue
       if (!member.stat.ended && member.outcome[part] === 'denied') return true
@@ -133,7 +191,7 @@ export class Tree implements Disposable {
     for (const member of this.#members.values()) member[Symbol.dispose]()
   }
 
-  /** What an ended one was credited with comes again in the reaped numbers of its nearest living ancestor. */
+  /** The use of a process that has ended comes again in the reaped numbers of its nearest living ancestor. */
   #bury(ended: ReadonlySet<Tracked>): void {
     for (const member of ended) {
       let heir = this.#members.get(member.stat.ppid)
@@ -147,39 +205,13 @@ export class Tree implements Disposable {
     }
   }
 
-  /** Takes in new descendants, except for the sidecar: its own probes' children are not the application's. */
-  #recruit(table: Table, self: number | undefined): void {
-    this.processesLeftOut = 0
-    for (let found = true; found; ) {
-      found = false
-      for (const [pid, entry] of table.entries) {
-        if (pid === self || !this.#members.has(entry.ppid) || this.#members.has(pid)) continue
-        if (this.#members.size >= this.#bounds.processes) {
-          this.processesLeftOut++
-          continue
-        }
-        const member = new Tracked(this.#proc, pid, this.#fdSize)
-        // The table may be older than this process: only what it says itself now decides.
-        if (member.look() && this.#members.has(member.stat.ppid)) {
-          member.read()
-          this.#members.set(pid, member)
-          found = true
-        } else {
-          member[Symbol.dispose]()
-          table.entries.delete(pid)
-        }
-      }
-      if (this.processesLeftOut > 0) return
-    }
-  }
-
   #creditThreads(member: Tracked, account: Account, limit: number): number {
     if (member.stat.ended || (member.stat.threads < 2 && member.threads.size === 0)) return 0
     const growth: ThreadGrowth = { voluntary: 0, involuntary: 0, waitSeconds: 0 }
     this.threadsLeftOut += member.threads.look(Math.max(limit, 0), growth)
     account.add(Sum.voluntary, growth.voluntary)
     account.add(Sum.involuntary, growth.involuntary)
-    // Where the kernel keeps no schedstat the sum stays NaN, because the main thread's was.
+    // If the kernel keeps no schedstat, the sum stays NaN, as the main thread's does.
     if (!Number.isNaN(account.sums[Sum.wait]!)) account.add(Sum.wait, growth.waitSeconds)
     return member.threads.size
   }

@@ -71,21 +71,44 @@ export interface Span {
 
 const POINTS = 150
 
-export async function answered(uid: string, prometheus: string, span: Span): Promise<Picture> {
+/** `opened` are the titles of folded rows that are drawn open. */
+export async function answered(
+  uid: string,
+  prometheus: string,
+  span: Span,
+  opened: readonly string[] = [],
+): Promise<Picture> {
   const { title, panels } = JSON.parse(readFileSync(join(FOLDER, `${uid}.json`), 'utf8')) as {
     title: string
     panels: PanelModel[]
   }
   const step = Math.max(1, Math.round((span.to - span.from) / POINTS))
-  const drawn = panels.map(async panel => {
+  const drawn = unfolded(panels, opened).map(async panel => {
     const series = await Promise.all((panel.targets ?? []).map(target => ask(target, prometheus, span, step)))
     return { ...panel, series: series.flat() }
   })
   return { title, from: span.from * 1000, to: span.to * 1000, panels: await Promise.all(drawn) }
 }
 
+/** The panels of a folded row stand where it ends; what is below moves down by their height. */
+function unfolded(panels: readonly PanelModel[], opened: readonly string[]): PanelModel[] {
+  let down = 0
+  return panels.flatMap(panel => {
+    const moved = (each: PanelModel) => ({ ...each, gridPos: { ...each.gridPos, y: each.gridPos.y + down } })
+    const inside = panel.collapsed && opened.includes(panel.title) ? (panel.panels ?? []) : []
+    if (inside.length === 0) return [moved(panel)]
+    const shown = [moved({ ...panel, collapsed: false, panels: [] }), ...inside.map(moved)]
+    down += Math.max(...inside.map(({ gridPos: { y, h } }) => y + h)) - panel.gridPos.y - 1
+    return shown
+  })
+}
+
 async function ask(target: TargetModel, prometheus: string, { from, to }: Span, step: number): Promise<Series[]> {
-  const values: Readonly<Record<string, string>> = { __rate_interval: '20s', __range: `${Math.round(to - from)}s` }
+  const values: Readonly<Record<string, string>> = {
+    ...{ __interval: '20s', __rate_interval: '20s', __range: `${Math.round(to - from)}s` },
+    // There are no namespaces here.
+    namespace: '.*',
+  }
   const query = target.expr.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (_, a: string, b: string) => values[a ?? b] ?? '.+')
   const parameters = target.instant
     ? { query, time: String(to) }

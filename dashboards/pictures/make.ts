@@ -1,13 +1,15 @@
 // The pictures of the documents, by one command: node dashboards/pictures/make.ts
-// Runs the demo for some minutes, takes the sidecar's own page, lets the shop hang for a while, and draws every dashboard
-// with what Prometheus has then.
-//   --minutes N         how long the demo runs (4)
+// Runs the demo for some minutes, stops the shop for moments so that requests are slow, takes the sidecar's own page, lets the
+// shop hang until there is a flight record and alerts fire, and draws every dashboard with what Prometheus has then.
+//   --minutes N         how long the demo runs before (4)
 //   --prometheus URL    no demo: draw what this Prometheus has
+//   --page              only the views of the sidecar's own page, and the flight record
 // Needs chromium and prometheus (apt-get install chromium prometheus); installs its own packages at the first time.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempDisposableSync, readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -19,12 +21,15 @@ const OUT = join(ROOT, 'docs/pictures')
 const CHROMIUM = '/usr/bin/chromium'
 const ORIGIN = 'http://dashboards.example/'
 
+/** Folded rows that are drawn open: the demo runs on Node. */
+const OPENED: Readonly<Record<string, readonly string[]>> = { 'pillion-runtime': ['Node.js'] }
+
 const { values: flags } = parseArgs({
-  options: { minutes: { type: 'string', default: '4' }, prometheus: { type: 'string' } },
+  options: { minutes: { type: 'string', default: '4' }, prometheus: { type: 'string' }, page: { type: 'boolean' } },
 })
 
 if (!existsSync(CHROMIUM)) throw new Error(`cannot draw without ${CHROMIUM}; apt-get install chromium`)
-if (!existsSync(join(HERE, 'node_modules'))) {
+if (!flags.page && !existsSync(join(HERE, 'node_modules'))) {
   // Grafana's packages name versions of React as peers that are older than those they work with.
   const { status } = spawnSync('npm', ['ci', '--legacy-peer-deps', '--ignore-scripts'], { cwd: HERE, stdio: 'inherit' })
   if (status !== 0) throw new Error(`cannot install the packages of ${HERE}; mend what npm says`)
@@ -33,8 +38,20 @@ if (!existsSync(join(HERE, 'node_modules'))) {
 const minutes = Number(flags.minutes)
 if (flags.prometheus) await draw(flags.prometheus)
 else {
+  using records = mkdtempDisposableSync(join(tmpdir(), 'pillion-pictures-'))
   const demo = spawn(process.execPath, [join(ROOT, 'examples/demo.ts'), '--any-port'], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // The shop sends metrics too, for the Runtime dashboard, and says its version.
+    env: {
+      ...process.env,
+      OTEL_METRICS_EXPORTER: 'otlp',
+      OTEL_METRIC_EXPORT_INTERVAL: '5000',
+      OTEL_METRIC_EXPORT_TIMEOUT: '4000',
+      OTEL_SEMCONV_STABILITY_OPT_IN: 'http',
+      OTEL_RESOURCE_ATTRIBUTES: 'service.version=1.4.2',
+      PILLION_APP_NAME: 'shop',
+      PILLION_FLIGHT_DIR: records.path,
+    },
   })
   const closed = once(demo, 'close')
   // The rejection after a regular end has nobody to hear it, and need not.
@@ -50,11 +67,51 @@ else {
 async function run(demo: ChildProcess): Promise<void> {
   const { sidecar, prometheus } = await addresses(demo)
   console.log(`the demo runs for ${minutes} minutes, its numbers are at ${prometheus}`)
-  await sleep(minutes * 60_000 * 0.6)
-  await take(sidecar)
-  await hang(demo)
-  await sleep(minutes * 60_000 * 0.4)
-  await draw(prometheus)
+  // Its charts are of the time since somebody first looked.
+  await fetch(new URL('/api/overview', sidecar))
+  await sleep(minutes * 60_000)
+  const shop = shopOf(demo)
+  const slow = await stutter(shop, sidecar)
+  await take(sidecar, slow)
+  process.kill(shop, 'SIGSTOP')
+  try {
+    await takeRecord(sidecar)
+    if (flags.page) return
+    await firing(prometheus)
+    await draw(prometheus)
+  } finally {
+    process.kill(shop, 'SIGCONT')
+  }
+}
+
+/** Stops the shop for moments, until the sidecar says that this is why its requests are slow; returns the slowest trace. */
+async function stutter(shop: number, sidecar: string): Promise<string> {
+  for (let n = 0; n < 200; n += 1) {
+    process.kill(shop, 'SIGSTOP')
+    await sleep(150)
+    process.kill(shop, 'SIGCONT')
+    await sleep(350)
+    if (n % 10 !== 9) continue
+    const { episodes } = (await (await fetch(new URL('/api/insight', sidecar))).json()) as {
+      episodes: { cause: string; service: string; trace_id: string }[]
+    }
+    const found = episodes.find(({ cause, service }) => cause === 'stopped' && service === 'shop')
+    if (found) return found.trace_id
+  }
+  throw new Error('the shop was stopped 200 times, and no slow request is blamed on that')
+}
+
+/** Until AppDown fires, which it does after a minute and the probes' threshold. */
+async function firing(prometheus: string): Promise<void> {
+  const query = new URLSearchParams({ query: 'ALERTS{alertname="AppDown", alertstate="firing"}' })
+  for (let n = 0; n < 240; n += 1) {
+    const answer = await fetch(`${prometheus}/api/v1/query?${query}`)
+    const { data } = (await answer.json()) as { data: { result: unknown[] } }
+    // A little more, so that the lines have gone down.
+    if (data.result.length > 0) return sleep(15_000)
+    await sleep(1000)
+  }
+  throw new Error('the shop hangs, and AppDown does not fire; has Prometheus loaded the rules?')
 }
 
 interface Addresses {
@@ -62,7 +119,7 @@ interface Addresses {
   readonly prometheus: string
 }
 
-/** Where they listen. What the demo says later is read too, since it must not wait for a reader. */
+/** Where they listen. The later output of the demo is read too, since it must not wait for a reader. */
 async function addresses(demo: ChildProcess): Promise<Addresses> {
   let said = ''
   const { promise, resolve } = Promise.withResolvers<Addresses>()
@@ -74,15 +131,13 @@ async function addresses(demo: ChildProcess): Promise<Addresses> {
   return promise
 }
 
-/** Stops the front of the demo's shop for a while: probes run into their timeout, customers wait. */
-async function hang(demo: ChildProcess): Promise<void> {
+/** The front of the demo's shop. Stopped, it lets probes run into their timeout and customers wait. */
+function shopOf(demo: ChildProcess): number {
   const pid = readdirSync('/proc').find(
     name => /^\d+$/.test(name) && parent(name) === demo.pid && /shop\/shop\.js/.test(file(name, 'cmdline')),
   )
   if (!pid) throw new Error('cannot let the shop hang: the demo has no process with shop/shop.js in its command line')
-  process.kill(Number(pid), 'SIGSTOP')
-  await sleep(20_000)
-  process.kill(Number(pid), 'SIGCONT')
+  return Number(pid)
 }
 
 function parent(pid: string): number {
@@ -99,18 +154,72 @@ function file(pid: string, name: string): string {
 }
 
 /** The page as a person sees it first. */
-async function take(sidecar: string): Promise<void> {
+async function take(sidecar: string, slow: string): Promise<void> {
   const { chromium } = await import('playwright-core')
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
   try {
-    const page = await browser.newPage({ viewport: { width: 1100, height: 800 } })
-    await page.goto(sidecar)
-    const path = join(OUT, 'page.png')
+    const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, deviceScaleFactor: 1 })
+    // A family is charted from the moment that somebody looks at it.
+    const family = 'app_process_context_switches_total'
+    for (let i = 0; i < 20; i++) {
+      await fetch(new URL(`/api/metrics?family=${family}`, sidecar))
+      await sleep(3000)
+    }
+    const query = new URLSearchParams({ q: '{ status = error && name = "POST /checkout" }', limit: '1' })
+    const found = await (await fetch(new URL(`/tempo/api/search?${query}`, sidecar))).json()
+    const [{ traceID }] = (found as { traces: { traceID: string }[] }).traces as [{ traceID: string }]
+    const operation = new URLSearchParams({ open: 'shop\nPOST /checkout\nserver' })
+    const views = {
+      page: 'overview',
+      'page-operations': `operations?${operation}`,
+      'page-traces': 'traces',
+      'page-trace': `trace/${traceID}`,
+      'page-slow': `trace/${slow}`,
+      'page-logs': 'logs',
+      'page-map': 'map',
+      'page-metrics': `metrics?family=${family}`,
+      'page-sidecar': 'sidecar',
+    }
+    for (const [file, view] of Object.entries(views)) {
+      await page.goto(`${sidecar}#/${view}`)
+      await page.waitForSelector('main h1')
+      await sleep(3000)
+      const path = join(OUT, `${file}.png`)
+      await page.screenshot({ path })
+      console.log(path)
+    }
+  } finally {
+    await browser.close()
+  }
+}
+
+/** The record that the sidecar writes when a probe fails, as a person opens the file. */
+async function takeRecord(sidecar: string): Promise<void> {
+  const { chromium } = await import('playwright-core')
+  const record = await (await fetch(new URL(`/api/flight/${await failing(sidecar)}`, sidecar))).text()
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
+  try {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, deviceScaleFactor: 1 })
+    await page.setContent(record)
+    const path = join(OUT, 'flight-record.png')
     await page.screenshot({ path })
     console.log(path)
   } finally {
     await browser.close()
   }
+}
+
+/** The name of the record that is written when the liveness probe of the stopped shop has failed often enough. */
+async function failing(sidecar: string): Promise<string> {
+  for (let n = 0; n < 240; n += 1) {
+    const { records } = (await (await fetch(new URL('/api/flight', sidecar))).json()) as {
+      records: { name: string; trigger: string }[]
+    }
+    const found = records.find(({ trigger }) => trigger === 'failing')
+    if (found) return found.name
+    await sleep(1000)
+  }
+  throw new Error('the shop hangs, and no flight record is written; do its probes fail?')
 }
 
 async function draw(prometheus: string): Promise<void> {
@@ -130,7 +239,8 @@ async function draw(prometheus: string): Promise<void> {
   const text = (ending: string) => bundle.outputFiles.find(({ path }) => path.endsWith(ending))?.text ?? ''
   const [script, style] = [text('.js'), text('.css')]
   const to = Math.floor(Date.now() / 1000)
-  const span = { from: to - minutes * 60, to }
+  // The time before the incident, and the incident.
+  const span = { from: to - (minutes + 2) * 60, to }
   mkdirSync(OUT, { recursive: true })
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
   try {
@@ -138,7 +248,7 @@ async function draw(prometheus: string): Promise<void> {
     page.on('pageerror', error => console.error(error))
     for (const file of readdirSync(join(HERE, '../grafana')).filter(name => name.endsWith('.json'))) {
       const uid = file.replace(/\.json$/, '')
-      const body = html(await answered(uid, prometheus, span), script, style)
+      const body = html(await answered(uid, prometheus, span, OPENED[uid]), script, style)
       // Grafana's components look into localStorage, which only a page with an origin has.
       await page.route(ORIGIN, route => route.fulfill({ contentType: 'text/html', body }))
       await page.goto(ORIGIN)

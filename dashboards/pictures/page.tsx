@@ -1,5 +1,5 @@
-// Draws one dashboard with the components that Grafana itself is made of. What Grafana keeps in plugins that are not on
-// npm (tables with transformations, state timelines, heatmaps) is drawn here, with Grafana's units, thresholds and colours.
+// Draws one dashboard with the components that Grafana itself is made of. Panels that Grafana keeps in plugins
+// that are not on npm (tables with transformations, state timelines, heatmaps) are drawn here, with its units and colours.
 
 import {
   createTheme,
@@ -167,11 +167,11 @@ function Table({ panel, height }: Props) {
           </tr>
         </thead>
         <tbody>
-          {[...rows].map(([key, series]) => (
+          {sorted([...rows], panel, columns, titles).map(([key, series]) => (
             <tr key={key}>
               {labels.map(label => (
                 <td key={label} style={cell}>
-                  {series[0]!.labels[label]}
+                  {series[0]!.labels[label] || emptied(overridden(overrides, titles[label]!))}
                 </td>
               ))}
               {columns.map(column => {
@@ -191,6 +191,29 @@ function Table({ panel, height }: Props) {
       </table>
     </div>
   )
+}
+
+/** By the column that the panel says, the worst first; rows without a value last. */
+function sorted(
+  rows: [string, Series[]][],
+  panel: Panel,
+  columns: readonly string[],
+  titles: Readonly<Record<string, string>>,
+): [string, Series[]][] {
+  const [by] = (panel.options?.sortBy ?? []) as readonly { displayName: string; desc: boolean }[]
+  const column = columns.find(each => titles[each] === by?.displayName)
+  if (!by || column === undefined) return rows
+  const value = ([, series]: [string, Series[]]) => {
+    const found = series.find(({ refId }) => refId === (column.slice('Value #'.length) || 'A'))
+    return (found && last(found)) ?? (by.desc ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY)
+  }
+  return rows.sort((a, b) => (by.desc ? value(b) - value(a) : value(a) - value(b)))
+}
+
+/** The words for an empty text, if the column has any. */
+function emptied({ mappings = [] }: Partial<Defaults>): string {
+  const [found] = mappings as readonly { options: { match?: string; result?: { text?: string } } }[]
+  return (found?.options.match === 'empty' && found.options.result?.text) || ''
 }
 
 function overridden(overrides: readonly Override[], title: string): Partial<Defaults> {

@@ -1,4 +1,4 @@
-// What a recording rule and an alert are, and how they are written as YAML for Prometheus.
+// Recording rules and alerts, and how they are written as YAML for Prometheus.
 
 import type { Vector, Window } from '../promql.ts'
 
@@ -27,12 +27,12 @@ interface AlertSpec<Label extends string> {
   readonly severity: Severity
   readonly when: Vector<Label>
   readonly for: Window
-  /** Goes on firing that long after it was over, for alerts that would come and go. */
+  /** Keeps firing for so long after the condition has ended, for alerts that would come and go. */
   readonly keep?: Window
   readonly labels?: Readonly<Record<string, string>>
   /** One line for a phone; with the labels that `when` keeps. */
   summary(told: Told<Label>): string
-  /** What it means and what to look at first. */
+  /** Its meaning, and what to look at first. */
   description(told: Told<Label>): string
   /** The dashboard to look at, and the labels that become its variables, so that it shows at once what this is about. */
   readonly board: string
@@ -42,7 +42,11 @@ interface AlertSpec<Label extends string> {
 /** The words of an annotation that are known only when it fires. */
 export interface Told<Label extends string> {
   label(name: Label): string
-  value(as?: 'humanize' | 'humanizePercentage' | 'humanizeDuration' | 'humanize1024'): string
+  /** The label's value inside a URL. */
+  link(name: Label): string
+  /** The text, if the label is there: a namespace is so in Kubernetes only. */
+  given(name: Label, text: string): string
+  value(as?: 'whole' | 'humanize' | 'humanizePercentage' | 'humanizeDuration' | 'humanize1024'): string
 }
 
 export type Alert = Omit<AlertSpec<string>, 'when'> & { readonly when: Vector<string> }
@@ -51,21 +55,27 @@ export type Alert = Omit<AlertSpec<string>, 'when'> & { readonly when: Vector<st
 export function alert<Label extends string>(spec: AlertSpec<Label>): Alert {
   return {
     ...spec,
-    // What is asked for a label is, by the type of `spec`, one of its own; whoever fills in the words need not know which.
+    // By the type of `spec` its texts ask only for labels of its own, so `told` need not know which these are.
     summary: told => spec.summary(told as Told<Label>),
     description: told => spec.description(told as Told<Label>),
   }
 }
 
+export type Rule = Recording | Alert
+
 export interface Group {
   readonly name: string
-  readonly rules: readonly (Recording | Alert)[]
+  /** The interval of its evaluation, if it is not that of Prometheus. */
+  readonly interval?: Window
+  readonly rules: readonly Rule[]
 }
 
 /** Filled in by Prometheus when the alert fires. */
 const TEMPLATE: Told<string> = {
   label: name => `{{ $labels.${name} }}`,
-  value: as => (as ? `{{ $value | ${as} }}` : '{{ $value }}'),
+  link: name => `{{ $labels.${name} | urlquery }}`,
+  given: (name, text) => `{{ if $labels.${name} }}${text}{{ end }}`,
+  value: as => (as === 'whole' ? '{{ printf "%.0f" $value }}' : as ? `{{ $value | ${as} }}` : '{{ $value }}'),
 }
 
 /** The annotations of an alert, with the words of `told`. */
@@ -79,22 +89,47 @@ export function annotations(alert: Alert, places: Places, told: Told<string> = T
 }
 
 function query({ at }: Alert, told: Told<string>): string {
-  return ['from=now-6h', ...at.map(label => `var-${label}=${told.label(label)}`)].join('&')
+  // The variable of the dashboards is called service, whatever the label is called.
+  const variable = (label: string) => (label === 'service_name' ? 'service' : label)
+  const chosen = (label: string) => {
+    const choice = `&var-${variable(label)}=${told.link(label)}`
+    return label === 'namespace' ? told.given(label, choice) : choice
+  }
+  return `from=now-6h${at.map(chosen).join('')}`
 }
 
-/** The groups as Prometheus reads them. */
-export async function yaml(groups: readonly Group[], places: Places, head: string): Promise<string> {
-  // A verb needs it now and then: not worth its memory in a sidecar that rides along.
+/** As the Prometheus operator takes rules (https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule). */
+const PROMETHEUS_RULE = {
+  apiVersion: 'monitoring.coreos.com/v1',
+  kind: 'PrometheusRule',
+  metadata: { name: 'pillion', labels: { 'app.kubernetes.io/name': 'pillion' } },
+}
+
+/** The groups as Prometheus, or its operator, reads them. */
+export async function yaml(
+  groups: readonly Group[],
+  places: Places,
+  head: string,
+  format: 'prometheus' | 'kubernetes' = 'prometheus',
+): Promise<string> {
+  // Loaded here, since only the verb needs it: not worth its memory in a running sidecar.
   const { stringify } = await import('yaml')
-  const body = { groups: groups.map(({ name, rules }) => ({ name, rules: rules.map(rule => plain(rule, places)) })) }
+  const spec = {
+    groups: groups.map(({ name, interval, rules }) => ({
+      name,
+      ...(interval && { interval }),
+      rules: rules.map(rule => plain(rule, places)),
+    })),
+  }
   const comment = head
     .split('\n')
     .map(line => `# ${line}`.trimEnd())
     .join('\n')
-  return `${comment}\n${stringify(body, { lineWidth: 0 })}`
+  const body = format === 'prometheus' ? spec : { ...PROMETHEUS_RULE, spec }
+  return `${comment}\n${stringify(body, { lineWidth: 0, aliasDuplicateObjects: false })}`
 }
 
-function plain(rule: Recording | Alert, places: Places): Record<string, unknown> {
+function plain(rule: Rule, places: Places): Record<string, unknown> {
   if ('record' in rule) {
     return { record: rule.record, expr: rule.is.text, ...(rule.labels ? { labels: rule.labels } : {}) }
   }

@@ -1,23 +1,24 @@
 // Service level objectives: how fast the error budget of 30 days burns, over two windows at a time, so that an alert
-// comes soon for a fast burn and not at all for what is over already (Google SRE workbook, chapter 5).
+// comes soon for a fast burn, and not for one that is already over (Google SRE workbook, chapter 5).
 
-import { calls, latency } from '../../collectors/spans.ts'
 import { FAILED, SERVED } from '../measures.ts'
-import { binary, recorded, share, sum, type Vector, type Window } from '../promql.ts'
-import { all } from './recording.ts'
-import { alert, type Group, type Recording } from './rule.ts'
-
-export interface Objectives {
-  /** Per cent of the requests that must not fail, 99.9 for instance. */
-  readonly availability?: number
-  /** Per cent of the requests that must be answered within so many seconds. */
-  readonly latency?: { readonly seconds: number; readonly percent: number }
-}
-
-const PER_SERVICE = ['job', 'service'] as const
-type Service = (typeof PER_SERVICE)[number]
-
-const WINDOWS = ['5m', '30m', '1h', '2h', '6h', '1d', '3d'] as const
+import {
+  binary,
+  type Match,
+  noneOf,
+  oneOf,
+  recorded,
+  share,
+  sum,
+  total,
+  upperBound,
+  type Vector,
+  type Where,
+  type Window,
+} from '../promql.ts'
+import type { Objective } from './objectives.ts'
+import { all, perService, type Requests, type Service } from './recording.ts'
+import { alert, type Group, type Recording, type Rule } from './rule.ts'
 
 /** Each pair fires when the budget burns `factor` times as fast as it may, over both windows. */
 const BURNS = [
@@ -27,87 +28,137 @@ const BURNS = [
   { severity: 'warning', long: '3d', short: '6h', factor: 1, for: '3h', spent: '10 %' },
 ] as const
 
-/** The groups for these objectives; throws for an objective that no application could miss or meet. */
-export function sloGroups(objectives: Objectives): Group[] {
-  const groups: Group[] = []
-  const { availability, latency: fast } = objectives
-  if (availability !== undefined)
-    groups.push(
-      group('availability', availability, 'not fail', window =>
-        share(sum(all.rate(calls, FAILED, window), PER_SERVICE), sum(all.rate(calls, SERVED, window), PER_SERVICE)),
-      ),
-    )
-  if (fast !== undefined)
-    groups.push(
-      group('latency', fast.percent, `be answered within ${fast.seconds} s`, window => slow(fast.seconds, window)),
-    )
-  return groups
-}
+/** Windows that are looked at every minute; the longer ones change slowly and cost more, so each five minutes. */
+const SHORT = ['5m', '30m', '1h'] as const
+const LONG = ['2h', '6h', '1d', '3d'] as const
+const LONG_INTERVAL = '5m'
 
-/** Reads what follows --slo: "availability=99.9" or "latency=300ms:99". */
-export function parseObjectives(texts: readonly string[]): Objectives {
-  const found: { availability?: number; latency?: { seconds: number; percent: number } } = {}
-  for (const text of texts) {
-    const [, percent] = /^availability=(\d+(?:\.\d+)?)$/.exec(text) ?? []
-    const [, time, unit, part] = /^latency=(\d+(?:\.\d+)?)(ms|s):(\d+(?:\.\d+)?)$/.exec(text) ?? []
-    if (percent !== undefined) found.availability = Number(percent)
-    else if (part !== undefined)
-      found.latency = { seconds: Number(time) / (unit === 'ms' ? 1000 : 1), percent: Number(part) }
-    else
-      throw new Error(
-        `cannot read the objective ${JSON.stringify(text)}; say availability=99.9 or latency=300ms:99 (99 % within 300 ms)`,
-      )
-  }
-  return found
-}
+type Served = Where<Service | 'span_kind' | 'status_code'>
 
-function group(slo: 'availability' | 'latency', percent: number, promise: string, bad: Bad): Group {
-  if (!(percent > 0 && percent < 100))
-    throw new Error(`cannot promise ${percent} % for ${slo}; give a number between 0 and 100, 99.9 for instance`)
-  const budget = Number((1 - percent / 100).toPrecision(6))
-  const name = (window: Window) => `service:pillion_slo_${slo}_errors:ratio_rate${window}`
-  const rate = (window: Window): Vector<Service> => recorded(name(window), PER_SERVICE)
-  const recordings: Recording[] = WINDOWS.map(window => ({ record: name(window), is: bad(window) }))
-  const alerts = BURNS.map(burn => {
-    const limit = Number((burn.factor * budget).toPrecision(6))
-    return alert({
-      name: 'SloBudgetBurns',
-      severity: burn.severity,
-      labels: { slo, long_window: burn.long, short_window: burn.short },
-      when: binary(binary(rate(burn.long), '>', `${limit}`), 'and', binary(rate(burn.short), '>', `${limit}`)),
-      for: burn.for,
-      summary: a => `${a.label('service')} spends its budget for ${slo} too fast`,
-      description: a =>
-        `${percent} % of the requests should ${promise}. In the last ${burn.long} ${a.value('humanizePercentage')} did not, which is more than ${burn.factor} times the budget: going on like this for ${burn.long} spends ${burn.spent} of what 30 days allow.`,
-      board: 'pillion-requests',
-      at: ['job', 'service'],
-    })
+/** Two groups for each kind of objective; throws for a time that the buckets of `from` cannot judge. */
+export function sloGroups(objectives: readonly Objective[], from: Requests): Group[] {
+  return (['availability', 'latency'] as const).flatMap(slo => {
+    const parts = objectives.filter(each => each.slo === slo).map(each => rulesOf(each, from))
+    if (parts.length === 0) return []
+    return [
+      { name: `pillion-slo-${slo}`, rules: parts.flatMap(({ short }) => short) },
+      { name: `pillion-slo-${slo}-long`, interval: LONG_INTERVAL, rules: parts.flatMap(({ long }) => long) },
+    ]
   })
-  return { name: `pillion-slo-${slo}`, rules: [...recordings, ...alerts] }
 }
 
-/** The part of the requests that an objective counts as bad, over a window. */
-type Bad = (window: Window) => Vector<Service>
+const PREFIX = 'job_service:pillion_slo'
 
-/** Requests slower than `seconds`: 1 − those within it. Between two bounds of buckets they are taken as evenly spread, as histogram_quantile does. */
-function slow(seconds: number, window: Window): Vector<Service> {
-  const { buckets } = latency
-  const above = buckets.findIndex(bound => bound >= seconds)
-  if (above < 0 || seconds <= 0)
+/** The series recorded for each objective and service, with the labels `slo` and `objective`; the SLO dashboard reads it. */
+export const SLO = {
+  /** The share of the requests that is promised, 0 to 1. */
+  objective: `${PREFIX}_objective:ratio`,
+  /** The part of the requests of the last 30 days that missed the objective. */
+  missed30d: `${PREFIX}_missed:ratio_rate30d`,
+  /** The part of the error budget of 30 days that is left; below 0 when more was spent than there was. */
+  budget: `${PREFIX}_budget_remaining:ratio_30d`,
+  /** The part of the requests of the last five minutes that missed the objective. */
+  missed5m: `${PREFIX}_missed:ratio_rate5m`,
+  /** The speed at which the budget burned in the last hour; 1 uses it up in 30 days. */
+  burnRate: `${PREFIX}_burn_rate:ratio_1h`,
+} as const
+
+function rulesOf(objective: Objective, from: Requests): { short: Rule[]; long: Rule[] } {
+  const { slo, percent, seconds, promise } = objective
+  const where = of(objective, from)
+  const by = perService(from)
+  const bad =
+    seconds === undefined
+      ? (window: Window) => failed(from, where, window)
+      : (window: Window) => slow(from, seconds, where, window)
+  // Without the labels, two objectives would be recorded as the same series.
+  const labels = { slo, objective: promise }
+  const mine = (name: string) => recorded(`${name}{slo="${slo}", objective="${promise}"}`, by)
+  const name = (window: Window) => `${PREFIX}_missed:ratio_rate${window}`
+  const rate = (window: Window) => mine(name(window))
+  const budget = Number((1 - percent / 100).toPrecision(6))
+  const [should, missed] =
+    seconds === undefined ? ['succeed', 'failed'] : [`be answered within ${seconds} s`, 'took longer']
+  const record = (record: string, is: Vector<string>): Recording => ({ record, is, labels })
+  const requests = `${PREFIX}_requests:rate5m`
+  const misses = `${PREFIX}_missed:rate5m`
+  return {
+    short: [
+      record(requests, sum(all.rate(from.calls, where), by)),
+      ...SHORT.map(window => record(name(window), bad(window))),
+      record(misses, binary(rate('5m'), '*', mine(requests))),
+      record(SLO.objective, binary(binary(mine(requests), '*', '0'), '+', `${Number((percent / 100).toPrecision(8))}`)),
+      record(SLO.burnRate, binary(rate('1h'), '/', `${budget}`)),
+      ...BURNS.map(burn => {
+        const limit = Number((burn.factor * budget).toPrecision(6))
+        return alert({
+          name: 'SloBudgetBurns',
+          severity: burn.severity,
+          labels: { ...labels, long_window: burn.long, short_window: burn.short },
+          when: binary(binary(rate(burn.long), '>', `${limit}`), 'and', binary(rate(burn.short), '>', `${limit}`)),
+          for: burn.for,
+          summary: a => `${a.label(from.service)} spends its error budget for ${slo} too fast`,
+          description: a =>
+            `${percent} % of the requests should ${should}. In the last ${burn.long} ${a.value('humanizePercentage')} ${missed}, which is more than ${burn.factor} times the rate that the budget allows: ${burn.long} at this rate spends ${burn.spent} of the budget of 30 days.`,
+          board: 'pillion-slo',
+          at: ['job', 'namespace', from.service],
+        })
+      }),
+    ],
+    long: [
+      ...LONG.map(window => record(name(window), bad(window))),
+      // Of what was recorded: 30 days of the counters themselves would be too much to read. Each minute weighs as much as it
+      // had requests.
+      record(SLO.missed30d, share(total(mine(misses), '30d'), total(mine(requests), '30d'))),
+      record(SLO.budget, binary('1', '-', binary(mine(SLO.missed30d), '/', `${budget}`))),
+    ],
+  }
+}
+
+/** The requests of the services that an objective is for. */
+function of({ services }: Objective, { service }: Requests): Served {
+  const named = (match: Match): Served => ({ ...SERVED, [service]: match })
+  if ('only' in services) return named(services.only.length === 1 ? services.only[0]! : oneOf(services.only))
+  if (services.except.length === 0) return SERVED
+  return named(services.except.length === 1 ? { not: services.except[0]! } : noneOf(services.except))
+}
+
+/** The part of the requests that failed. */
+function failed(from: Requests, where: Served, window: Window): Vector<'job' | 'namespace' | Service> {
+  const by = perService(from)
+  const { calls } = from
+  return share(sum(all.rate(calls, { ...where, ...FAILED }, window), by), sum(all.rate(calls, where, window), by))
+}
+
+/**
+ * The part of the requests that took longer than `seconds`, or than the next bound of a bucket above it: nobody knows where
+ * between two bounds a request was, and who keeps the objective must not be paged.
+ */
+function slow(from: Requests, seconds: number, where: Served, window: Window): Vector<'job' | 'namespace' | Service> {
+  const { latency } = from
+  const by = perService(from)
+  const bound = latency.buckets.find(bound => bound >= seconds)
+  if (bound === undefined || seconds <= 0) {
+    const { buckets } = latency
+    const reach = buckets.length > 0 ? `reach from ${buckets[0]} s to ${buckets.at(-1)} s` : 'are none'
     throw new Error(
-      `cannot tell which requests took ${seconds} s; the buckets of ${latency.name} reach from ${buckets[0]} s to ${buckets.at(-1)} s`,
+      `cannot tell which requests took ${seconds} s; the buckets of ${latency.name} ${reach} (spans.buckets)`,
     )
-  const upper = buckets[above]!
-  const lower = buckets[above - 1] ?? 0
-  const weight = Number(((seconds - lower) / (upper - lower)).toPrecision(6))
-  const within = (bound: number) => sum(all.buckets(latency, { ...SERVED, le: String(bound) }, window), PER_SERVICE)
-  const whole = sum(all.observed(latency, SERVED, window), PER_SERVICE)
-  const part = (bound: number, weight: number) => binary(within(bound), '*', `${Number(weight.toPrecision(6))}`)
-  const fast =
-    weight === 1
-      ? within(upper)
-      : lower === 0
-        ? part(upper, weight)
-        : binary(part(lower, 1 - weight), '+', part(upper, weight))
-  return binary('1', '-', share(fast, whole))
+  }
+  const within = sum(all.buckets(latency, { ...where, le: upperBound(bound) }, window), by)
+  return binary('1', '-', share(within, sum(all.observed(latency, where, window), by)))
+}
+
+/** One sentence for each objective that lies between two bounds of buckets: what is judged instead, and how to mend it. */
+export function inexact(objectives: readonly Objective[], { latency: { buckets } }: Requests): string[] {
+  return objectives.flatMap(({ promise, seconds }) => {
+    if (seconds === undefined || buckets.includes(seconds)) return []
+    const next = buckets.find(bound => bound > seconds)
+    const better = [...buckets, seconds]
+      .sort((a, b) => a - b)
+      .map(bound => `${Number((bound * 1000).toPrecision(12))}ms`)
+    return [
+      `latency=${promise} is judged at ${next} s, the next bucket above it. For ${seconds} s set spans.buckets: [${better.join(', ')}]`,
+    ]
+  })
 }

@@ -1,5 +1,6 @@
-// What the three services share: a server with a few exact routes, a client that speaks JSON, and an end without haste.
+// Shared by the three services: a server with a few exact routes, a client that speaks JSON, and an end without haste.
 
+import { channel } from 'node:diagnostics_channel'
 import { createServer, request } from 'node:http'
 
 /**
@@ -18,7 +19,11 @@ export function serve(name, port, routes, checks = () => ({})) {
       .then(given => handler(url, given))
       .then(
         value => answer(outgoing, 200, value),
-        error => answer(outgoing, error.status ?? 500, { error: error.message }),
+        error => {
+          const status = error.status ?? 500
+          if (status >= 500) log('ERROR', `${incoming.method} ${url.pathname} failed: ${error.message}`, error)
+          answer(outgoing, status, { error: error.message })
+        },
       )
   })
   const wanted = Number(process.env.PORT ?? port)
@@ -35,6 +40,13 @@ export function serve(name, port, routes, checks = () => ({})) {
       // Requests in flight are answered; their connections would then stay open for a next one.
       setInterval(() => server.closeIdleConnections(), 50).unref()
     })
+}
+
+const logged = channel('shop:log')
+
+/** Logs a line: "INFO", "WARN" or "ERROR". The listener of the channel decides where it goes. */
+export function log(severity, text, error) {
+  logged.publish({ severity, text, error })
 }
 
 export class Refusal extends Error {

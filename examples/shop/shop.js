@@ -1,13 +1,13 @@
 // The front of the shop: what customers ask for. Some of it is slow, some of it burns CPU, some of it fails.
 
 import { scryptSync } from 'node:crypto'
-import { call, Refusal, serve, sleep } from './service.js'
+import { call, log, Refusal, serve, sleep } from './service.js'
 
 const CART = process.env.CART_URL ?? 'http://127.0.0.1:8081'
 const PAYMENT = process.env.PAYMENT_URL ?? 'http://127.0.0.1:8082'
 const PRODUCTS = ['anorak', 'blanket', 'compass', 'dynamo', 'enamel mug', 'flask', 'goggles', 'hammock']
 
-// How the last call to each neighbour went: a health check that calls nobody cannot bring anybody down.
+// The outcome of the last call to each neighbour: a health check that calls nobody cannot bring anybody down.
 const neighbours = { cart: 'pass', payment: 'pass' }
 
 const routes = {
@@ -26,6 +26,7 @@ const routes = {
     const { items } = await ask('cart', 'GET', `${CART}/items`)
     const receipt = await ask('payment', 'POST', `${PAYMENT}/charge`, { amount: 5 + items })
     await ask('cart', 'DELETE', `${CART}/items`)
+    log('INFO', `sold ${items} items with receipt ${receipt.receipt}`)
     return receipt
   },
 

@@ -1,12 +1,14 @@
 // The stock OpenTelemetry SDK, started before the service by `node --import ./telemetry.js`. Everything else is said by
-// the usual variables: OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_BSP_SCHEDULE_DELAY.
+// the usual variables: OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_BSP_SCHEDULE_DELAY, OTEL_LOGS_EXPORTER.
 
+import { subscribe } from 'node:diagnostics_channel'
 import { register } from 'node:module'
+import { logs, SeverityNumber, trace } from '@opentelemetry/api'
 import { getNodeAutoInstrumentations } from '@opentelemetry/auto-instrumentations-node'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 
-// This shop sends traces only; unset, the SDK would send metrics and logs as well.
+// This shop sends traces, and logs with OTEL_LOGS_EXPORTER=otlp; unset, the SDK would send metrics as well.
 process.env.OTEL_METRICS_EXPORTER ??= 'none'
 process.env.OTEL_LOGS_EXPORTER ??= 'none'
 
@@ -30,6 +32,25 @@ const sdk = new NodeSDK({
   }),
 })
 sdk.start()
+
+// Log records of the services carry the ids of the span that they belong to; an error is recorded in that span too, as
+// a framework's instrumentation would do it.
+const logger = logs.getLogger('shop')
+subscribe('shop:log', ({ severity, text, error }) => {
+  logger.emit({
+    severityText: severity,
+    severityNumber: SeverityNumber[severity],
+    body: text,
+    ...(error && {
+      attributes: {
+        'exception.type': error.name,
+        'exception.message': error.message,
+        'exception.stacktrace': error.stack,
+      },
+    }),
+  })
+  if (error) trace.getActiveSpan()?.recordException(error)
+})
 
 // A service closes its server on SIGTERM; when nothing is left to do, the last spans are sent.
 process.once('beforeExit', () => sdk.shutdown().catch(error => console.error(`cannot send the last spans: ${error}`)))

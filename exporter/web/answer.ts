@@ -2,10 +2,10 @@
 
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** On every answer. Nothing here needs a script; styles and pictures come from the door itself. */
+/** On every answer. Scripts, styles and pictures come from the server itself; none stands in a document. */
 export const SECURITY: Readonly<Record<string, string>> = {
   'Content-Security-Policy':
-    "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
   'X-Content-Type-Options': 'nosniff',
   'X-Frame-Options': 'DENY',
   'Referrer-Policy': 'no-referrer',

@@ -1,5 +1,5 @@
 // Compares passwords with bcrypt hashes on a thread of its own: one comparison takes about a tenth of a second on purpose,
-// during which the event loop would serve nobody. This module is both sides: who asks, and the thread.
+// during which the event loop would serve nobody. This module is both sides: the caller's, and the thread's.
 
 import { answers, Thread } from '../../own/thread.ts'
 
@@ -8,7 +8,7 @@ interface Question {
   readonly hash: string
 }
 
-/** A thread that is started for the first comparison. Whoever made it ends it. */
+/** A thread that is started for the first comparison. Its owner ends it. */
 export class Bcrypt implements AsyncDisposable {
   readonly #thread = new Thread<Question, boolean>(
     { url: import.meta.url, inside: 'exporter/web/bcrypt.js' },

@@ -1,6 +1,6 @@
 // The file of `web.config.file`, in the format that Prometheus' exporters share (the exporter-toolkit's web configuration),
-// so that one made for them works here. A key that this door could not honour is an error rather than passed over:
-// whoever wrote it relies on it.
+// so that one made for them works here. A key that this server could not honour is an error, since its
+// author relies on it.
 
 import { openFile } from '../../options/file.ts'
 import { shown } from '../../options/kinds.ts'
@@ -33,7 +33,7 @@ export interface TlsConfig {
   readonly preferOwnCiphers: boolean
 }
 
-/** What stands in the file itself, or the path of another file. */
+/** PEM text in the file itself, or the path of another file. */
 export type Pem = { readonly text: string } | { readonly file: string }
 
 /** Reads and judges the file; an Error names it and what to mend in it, never a secret. */
@@ -277,7 +277,7 @@ class Table {
   }
 }
 
-/** What a value is, without the value, which may be a secret. */
+/** The type of a value, without the value itself, which may be a secret. */
 function kindOf(value: unknown): string {
   return value instanceof Map ? 'a table' : Array.isArray(value) ? 'a list' : `a ${typeof value}`
 }

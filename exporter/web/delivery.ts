@@ -1,17 +1,18 @@
-// One body on its way to those who asked for it together, while it is being written. It goes on at the pace of the quickest
-// reader; one that falls behind is waited for when it is alone, but not for long, since a page shall be of one moment.
-// What it has not taken then waits in memory, and when that is full, it is cut off.
+// One body on its way to the clients that asked for it together, while it is being written. It is written at the pace of the
+// quickest reader. A lone reader that falls behind is waited for, but not for long, since a scrape is a consistent snapshot;
+// after that, what it has not taken waits in memory, and when that is full, it is cut off.
 
 import { once } from 'node:events'
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { createGzip, type Gzip } from 'node:zlib'
-import type { Exposition } from '../metrics.ts'
-import type { Clock } from '../web.ts'
+import type { Exposition } from '../../telemetry/exposition.ts'
+import type { Clock } from '../../telemetry/host.ts'
+import type { Allotment } from '../../telemetry/memory.ts'
 import { begin, say } from './answer.ts'
 
-/** What a reader may be behind before it is waited for. */
+/** The bytes that a reader may be behind before it is waited for. */
 const BEHIND_BYTES = 512 * 1024
-/** How long a body waits for readers from the first time on that it has to. */
+/** The time that a body waits for readers, from the first time on that it has to. */
 const PATIENCE_MS = 1000
 /** Up to this size a body is sent in one piece, with its length. */
 const WHOLE_BYTES = 384 * 1024
@@ -20,12 +21,10 @@ const GZIP_FROM_BYTES = 1024
 /** Chunks given to zlib at a time: while one is compressed on another thread, the next is written. */
 const COMPRESSED_AT_ONCE = 2
 
-/** What all deliveries share. */
-export interface Yard {
-  /** Bytes that readers have not taken yet. */
-  waiting: number
-  /** As many as may be. */
-  readonly most: number
+/** Everything that waits for readers, in all deliveries together. */
+export interface Backlog {
+  /** The share of the memory budget for bytes that readers have not taken yet. */
+  readonly memory: Allotment
   readonly clock: Clock
   /** Called when a reader is cut off. */
   slow(): void
@@ -35,7 +34,7 @@ export interface Yard {
 
 export class Delivery {
   readonly #exposition: Exposition
-  readonly #yard: Yard
+  readonly #backlog: Backlog
   readonly #plain: Outlet
   readonly #packed: Outlet
   readonly #over = new AbortController()
@@ -44,13 +43,13 @@ export class Delivery {
   #patience: 'unused' | 'in use' | 'over' = 'unused'
   #wake: () => void = nothing
 
-  constructor(exposition: Exposition, yard: Yard) {
+  constructor(exposition: Exposition, backlog: Backlog) {
     this.#exposition = exposition
-    this.#yard = yard
+    this.#backlog = backlog
     const changed = (): void => this.#wake()
     const headers = { 'Content-Type': exposition.contentType, Vary: 'Accept, Accept-Encoding' }
-    this.#plain = new Outlet(headers, yard, changed)
-    this.#packed = new Outlet({ ...headers, 'Content-Encoding': 'gzip' }, yard, changed)
+    this.#plain = new Outlet(headers, backlog, changed)
+    this.#packed = new Outlet({ ...headers, 'Content-Encoding': 'gzip' }, backlog, changed)
   }
 
   /** Only before `run`. */
@@ -122,7 +121,7 @@ export class Delivery {
       if (this.#compressing < COMPRESSED_AT_ONCE) {
         if (Math.min(this.#plain.behind, this.#packed.behind) <= BEHIND_BYTES) return true
         if (this.#patience === 'unused') this.#wait()
-        if (this.#patience === 'over' && this.#yard.waiting <= this.#yard.most) return true
+        if (this.#patience === 'over' && !this.#backlog.memory.full) return true
         if (this.#patience === 'over') {
           this.#plain.cut()
           this.#packed.cut()
@@ -138,7 +137,7 @@ export class Delivery {
 
   #wait(): void {
     this.#patience = 'in use'
-    this.#yard.clock.sleep(PATIENCE_MS, this.#over.signal).then(() => {
+    this.#backlog.clock.sleep(PATIENCE_MS, this.#over.signal).then(() => {
       this.#patience = 'over'
       this.#wake()
     }, nothing)
@@ -146,13 +145,13 @@ export class Delivery {
 
   #fail(error: unknown): void {
     const why = error instanceof Error ? error.message : String(error)
-    this.#yard.failed(why)
+    this.#backlog.failed(why)
     for (const outlet of [this.#plain, this.#packed]) outlet.fail(why)
     this.#wake()
   }
 }
 
-interface Reader {
+interface BodyReader {
   readonly response: ServerResponse
   /** Bytes that were given to it and that it has not taken yet. */
   behind: number
@@ -161,16 +160,16 @@ interface Reader {
 /** The readers of one encoding of the body. */
 class Outlet {
   readonly #headers: OutgoingHttpHeaders
-  readonly #yard: Yard
+  readonly #backlog: Backlog
   readonly #changed: () => void
-  readonly #readers = new Set<Reader>()
+  readonly #readers = new Set<BodyReader>()
   /** The beginning of the body, until it is known whether that is all of it. */
   #held: (readonly [chunk: Buffer, taken: () => void])[] | undefined = []
   #bytes = 0
 
-  constructor(headers: OutgoingHttpHeaders, yard: Yard, changed: () => void) {
+  constructor(headers: OutgoingHttpHeaders, backlog: Backlog, changed: () => void) {
     this.#headers = headers
-    this.#yard = yard
+    this.#backlog = backlog
     this.#changed = changed
   }
 
@@ -179,7 +178,7 @@ class Outlet {
     return this.#readers.size > 0
   }
 
-  /** How far the quickest reader is behind. */
+  /** The bytes that the quickest reader is behind. */
   get behind(): number {
     let least = Number.POSITIVE_INFINITY
     for (const { behind } of this.#readers) if (behind < least) least = behind
@@ -226,7 +225,7 @@ class Outlet {
   cut(): void {
     for (const reader of this.#readers) {
       if (reader.behind <= BEHIND_BYTES) continue
-      this.#yard.slow()
+      this.#backlog.slow()
       this.#leave(reader)
       reader.response.destroy()
     }
@@ -250,20 +249,20 @@ class Outlet {
     let takers = this.#readers.size
     for (const reader of this.#readers) {
       reader.behind += chunk.length
-      this.#yard.waiting += chunk.length
+      this.#backlog.memory.add(chunk.length)
       reader.response.write(chunk, error => {
         if (error || !this.#readers.has(reader)) return
         reader.behind -= chunk.length
-        this.#yard.waiting -= chunk.length
+        this.#backlog.memory.add(-chunk.length)
         if (--takers === 0) taken()
         this.#changed()
       })
     }
   }
 
-  #leave(reader: Reader): void {
+  #leave(reader: BodyReader): void {
     if (!this.#readers.delete(reader)) return
-    this.#yard.waiting -= reader.behind
+    this.#backlog.memory.add(-reader.behind)
     this.#changed()
   }
 }

@@ -1,26 +1,50 @@
-// The page at /: what rides here, with what, and what it found. Made on the server, without scripts; it looks again by itself.
+// The document at /. Its scripts (page/) show the whole page. Where they are switched off, it says what rides here,
+// with what, and what it found, and looks again by itself.
 
-import type { Dashboard } from '../web.ts'
+import type { Fact, LedgerRow, PartStatus, Status } from '../../telemetry/status.ts'
+import type { Dashboard } from './host.ts'
 import { type Html, html } from './html.ts'
-import type { LedgerRow, Part, Status } from './status.ts'
 
 const REFRESH_SECONDS = 10
 
-export function page(status: Status): string {
-  const { application, parts, ledger } = status
+/** `files`: the names of the script and the style sheet of the page; undefined where there are none. */
+export function page(status: Status, files?: { readonly script: string; readonly style: string }): string {
+  const { application } = status
   const title = application.name ?? application.url
+  const plain = html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">
+<link rel="stylesheet" href="/style.css">`
+  const body = still(status, title)
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="${REFRESH_SECONDS}">
+<meta name="color-scheme" content="light dark">
 <title>${title === undefined ? 'Pillion' : `${title} · Pillion`}</title>
-<link rel="stylesheet" href="/style.css">
 <link rel="icon" href="/icon.svg">
+${
+  files
+    ? html`<link rel="stylesheet" href="/${files.style}">
+<script type="module" src="/${files.script}"></script>
+<noscript>${plain}</noscript>`
+    : plain
+}
 </head>
-<body>
-<header>
+${
+  files
+    ? html`<body>
+<div id="page"></div>
+<noscript>${body}</noscript>`
+    : html`<body>${body}`
+}
+</body>
+</html>
+`.text
+}
+
+/** The page without scripts. */
+function still({ application, parts, ledger, ...status }: Status, title: string | undefined): Html {
+  return html`<header>
 <img src="/icon.svg" alt="" width="36" height="36">
 <div><h1>${title ?? 'No application yet'}</h1>
 <p>Pillion ${status.version} · up ${duration(status.uptimeSeconds)}</p></div>
@@ -30,10 +54,7 @@ export function page(status: Status): string {
 ${facts(application)}
 <section class="parts">${parts.map(card)}</section>
 ${ledger.length === 0 ? undefined : table(ledger)}
-</main>
-</body>
-</html>
-`.text
+</main>`
 }
 
 function facts({ command, url, pid, port }: Status['application']): Html {
@@ -78,25 +99,49 @@ export function dashboardList(dashboards: readonly Dashboard[]): string {
 `.text
 }
 
-const STATES = { ok: 'fine', warning: 'look here', failed: 'failed', off: 'off' } as const
+const STATES = { ok: 'fine', warning: 'look here', failed: 'failed' } as const
 
-function card({ name, about, state, facts = [], findings }: Part): Html {
+function card({ name, state, facts, findings }: PartStatus): Html {
   return html`<article class="${state}">
 <h2>${name} <span>${STATES[state]}</span></h2>
-${about === undefined ? undefined : html`<p>${about}</p>`}
-${facts.length === 0 ? undefined : html`<dl>${facts.map(fact => html`<div><dt>${fact.name}</dt><dd><bdi>${fact.value}</bdi></dd></div>`)}</dl>`}
+${facts.length === 0 ? undefined : html`<dl>${facts.map(fact => html`<div><dt>${fact.name}</dt><dd><bdi>${shown(fact)}</bdi></dd></div>`)}</dl>`}
 ${findings.length === 0 ? undefined : html`<ul>${findings.map(({ level, text }) => html`<li class="${level}"><bdi>${text}</bdi></li>`)}</ul>`}
 </article>
 `
 }
 
+/** A number with its unit as people write it. */
+export function shown(fact: Fact): string {
+  if (typeof fact.value === 'string') return fact.value
+  const { value } = fact
+  switch ('unit' in fact ? fact.unit : undefined) {
+    case 'bytes':
+      return size(value)
+    case 'seconds':
+      return value < 60 ? `${Number(value.toPrecision(3))} s` : duration(value)
+    case 'ratio':
+      return `${Number((value * 100).toPrecision(3))} %`
+    case 'cores':
+      return `${Number(value.toPrecision(3))} cores`
+    case undefined:
+      return grouped(value)
+  }
+}
+
+function size(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1)
+  const value = bytes / 1024 ** power
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toPrecision(3)} ${units[power]}`
+}
+
 function table(ledger: readonly LedgerRow[]): Html {
-  return html`<section><h2>Taken in</h2>
-<table><thead><tr><th>signal</th><th>received</th><th>accepted</th><th>refused</th></tr></thead>
+  return html`<section><h2>Received over OTLP</h2>
+<div class="table"><table><thead><tr><th>signal</th><th>received</th><th>accepted</th><th>refused</th></tr></thead>
 <tbody>${ledger.map(
     ({ signal, received, accepted, refused }) =>
       html`<tr><th>${signal}</th><td>${grouped(received)}</td><td>${grouped(accepted)}</td><td>${reasons(refused)}</td></tr>`,
-  )}</tbody></table></section>`
+  )}</tbody></table></div></section>`
 }
 
 function reasons(refused: LedgerRow['refused']): string {

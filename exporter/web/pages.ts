@@ -1,16 +1,18 @@
-// What a person's browser sees, served by express. The gate has let the request in and it is a GET or a HEAD.
+// The pages for people, by express. Access has been granted, and the request is a GET or a HEAD.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import express, { type NextFunction, type Request, type Response } from 'express'
-import type { Deps } from '../web.ts'
+import { type Status, shownUrl } from '../../telemetry/status.ts'
 import { say, security } from './answer.ts'
+import { addApi } from './api.ts'
+import { type Assets, openAssets } from './assets.ts'
+import type { WebHost } from './host.ts'
 import { dashboardList, page } from './page.ts'
-import { type Status, shownUrl } from './status.ts'
+import type { Pages } from './routes.ts'
+import { acceptsGzip } from './scrape.ts'
 import { ICON, STYLE } from './style.ts'
 
-export type Pages = (request: IncomingMessage, response: ServerResponse) => void
-
-export function pages(deps: Pick<Deps, 'status' | 'dashboards' | 'log'>): Pages {
+export function pages(host: WebHost): Pages & AsyncDisposable {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -23,17 +25,38 @@ export function pages(deps: Pick<Deps, 'status' | 'dashboards' | 'log'>): Pages 
     response.set(security(response))
     next()
   })
+  let opened: Promise<Assets | undefined> | undefined
+  /** Undefined where the page cannot be had: what it shows without scripts is then all of it. */
+  const assets = (): Promise<Assets | undefined> => {
+    opened ??= openAssets().catch(error => {
+      host.log.warn('the page is shown without scripts', { error })
+      return undefined
+    })
+    return opened
+  }
   app.get('/', async (_request, response) => {
-    response.type('html').send(page(shown(await deps.status())))
+    const [status, files] = await Promise.all([host.status(), assets()])
+    response.type('html').send(page(shown(status), files))
+  })
+  app.get('/:file', async (request, response, next) => {
+    const { file } = request.params
+    const asset = file.startsWith('page-') ? (await assets())?.find(file) : undefined
+    if (!asset) return next()
+    const packed = acceptsGzip(request.headers['accept-encoding'])
+    // The name changes with the content.
+    response.type(asset.type).set({ 'Cache-Control': 'max-age=31536000, immutable', Vary: 'Accept-Encoding' })
+    if (packed) response.set('Content-Encoding', 'gzip')
+    response.send(packed ? asset.gzip : asset.plain)
   })
   app.get('/api/status', async (_request, response) => {
-    response.json(shown(await deps.status()))
+    response.json(shown(await host.status()))
   })
+  const recent = addApi(app, host, async () => shown(await host.status()))
   app.get('/dashboards/', async (_request, response) => {
-    response.type('html').send(dashboardList((await deps.dashboards?.()) ?? []))
+    response.type('html').send(dashboardList((await host.dashboards?.()) ?? []))
   })
   app.get('/dashboards/:file', async (request, response, next) => {
-    const found = (await deps.dashboards?.())?.find(each => each.file === request.params.file)
+    const found = (await host.dashboards?.())?.find(each => each.file === request.params.file)
     if (found) response.type('json').set('Content-Disposition', `attachment; filename="${found.file}"`).send(found.text)
     else next()
   })
@@ -49,10 +72,12 @@ export function pages(deps: Pick<Deps, 'status' | 'dashboards' | 'log'>): Pages 
   // Express tells an error handler by its four parameters.
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
     const status = typeof error === 'object' && error && 'status' in error && error.status === 400 ? 400 : 500
-    if (status === 500) deps.log.error('a page failed', { error })
+    if (status === 500) host.log.error('a page failed', { error })
     say(response, status, status === 400 ? 'cannot read this address' : 'the page failed; the log says why')
   })
-  return app
+  return Object.assign((request: IncomingMessage, response: ServerResponse) => app(request, response), {
+    [Symbol.asyncDispose]: () => recent[Symbol.asyncDispose](),
+  })
 }
 
 /** The status without what a URL may hide in it: user, password, query. */

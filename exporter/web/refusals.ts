@@ -1,26 +1,27 @@
-// What the door turns away is counted by reason, and only that: scrapes count themselves in Prometheus.
+// Refused requests and connections are counted by reason. Nothing else is: Prometheus counts its scrapes itself.
 
-import { counter, gauge, type Metrics } from '../metrics.ts'
+import { counter, gauge } from '../../metrics/family.ts'
+import type { Metrics } from '../../metrics/registry.ts'
 
 export const refusedRequests = counter(
   'pillion_web_refused_requests_total',
-  'Requests and connections that the web door turned away, by reason: a rate above 0 is a misconfigured client or an attack.',
+  'Requests and connections rejected by the web server, by reason. A rate above 0 means a misconfigured client or an attack.',
   ['reason'],
 )
 
 export const configReloaded = gauge(
   'pillion_web_config_last_reload_successful',
-  '1 if the file of web.config.file and the certificates that it names are in effect as they are now; 0 if they have changed and cannot be used, so that the old ones are. Absent without such a file.',
+  '1 if web.config.file and its certificates are in effect; 0 if they have changed and cannot be used, so that the previous ones stay in effect. Absent without such a file.',
 )
 export const certificateExpiry = gauge(
   'pillion_web_tls_cert_not_after_timestamp_seconds',
-  'End of the validity of the certificate that the web door shows. Absent without TLS.',
+  'When the certificate of the web server expires. Absent without TLS.',
 )
 
 const REASONS = [
   /** Not a path, or not one that can be read. */
   'target',
-  /** Called by a name that is not ours. */
+  /** The Host header has a name that is not ours. */
   'host',
   /** Sent by the page of another site. */
   'origin',
@@ -34,13 +35,15 @@ const REASONS = [
   'tls',
   /** Above the rate limit of the web configuration. */
   'rate',
-  /** Not HTTP, or not complete in time. */
+  /** Not HTTP that is spoken here, or not complete in time. */
   'malformed',
-  /** More scrapes at a time than are answered. */
+  /** Sent before the request before it was answered. */
+  'pipelined',
+  /** More scrapes or streams at a time than are answered. */
   'busy',
   /** The answer was not read in time, or too much of it waited. */
   'slow',
-  /** More connections than are held. */
+  /** Closed, since there were too many: the one that was idle for longest. */
   'connections',
 ] as const
 

@@ -1,4 +1,4 @@
-// What the page wears: one style sheet and one icon, kept in memory, so that no route touches the file system.
+// The look of the page: one style sheet and one icon, kept in memory, so that no route touches the file system.
 
 export const STYLE = `:root {
   color-scheme: light dark;
@@ -20,12 +20,13 @@ nav { margin-left: auto; display: flex; flex-wrap: wrap; gap: 1.1rem }
 a { color: inherit; text-decoration-color: var(--soft); text-underline-offset: .2em }
 h1 { font-size: 1.35rem; line-height: 1.25; overflow-wrap: anywhere }
 h2 { font-size: 1rem; display: flex; justify-content: space-between; align-items: baseline; gap: 1rem }
+header > div, dd { min-width: 0 }
 h2 span { font-size: .8rem; font-weight: 500; color: var(--state, var(--soft)) }
 h2 span::before { content: "\\25cf"; margin-right: .4em }
 dl div { display: flex; justify-content: space-between; gap: 1rem }
 dt { color: var(--soft) }
 dd, td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
-.application, article, table, .none { background: var(--sheet); border: 1px solid var(--line); border-radius: .6rem }
+.application, article, .table, .none { background: var(--sheet); border: 1px solid var(--line); border-radius: .6rem }
 .application { display: flex; flex-wrap: wrap; gap: .5rem 2rem; padding: .8rem 1rem }
 .application div { gap: .6rem }
 .none { padding: .8rem 1rem; color: var(--soft) }
@@ -39,11 +40,16 @@ li.warning { color: var(--warning) }
 .ok { --state: var(--ok) }
 .warning { --state: var(--warning) }
 .failed { --state: var(--failed) }
-.off { opacity: .65 }
-table { border-collapse: separate; border-spacing: 0; width: 100%; margin-top: .5rem }
+/* What is wider than a telephone is scrolled in its frame: the page itself never is. */
+.table { margin-top: .5rem; overflow-x: auto }
+table { border-collapse: separate; border-spacing: 0; width: 100% }
 th, td { text-align: right; padding: .4rem 1rem; font-weight: 400 }
 th:first-child { text-align: left }
 thead th { color: var(--soft); border-bottom: 1px solid var(--line) }
+@media (max-width: 30rem) {
+  body { padding: 1.25rem .75rem }
+  th, td { padding: .4rem .5rem }
+}
 `
 
 /** One large wheel in front, a small one riding along. */

@@ -1,4 +1,4 @@
-// TLS at the web door: from the web configuration to what Node needs, with every mistake found before the certificate in
+// TLS at the web server: from the web configuration to what Node needs, with every mistake found before the certificate in
 // use is replaced; and which clients may stay after the handshake.
 
 import { X509Certificate } from 'node:crypto'
@@ -16,6 +16,8 @@ export interface Tls {
   readonly notAfter: number
   /** Whether this client may stay; its handshake is over. */
   admits(socket: TLSSocket): boolean
+  /** Whether this client has shown a certificate of an authority that is trusted. */
+  certified(socket: TLSSocket): boolean
 }
 
 /** Reads certificate, key and authorities, and proves that they fit. Paths are relative to the file that names them. */
@@ -45,7 +47,15 @@ export async function openTls(config: TlsConfig, from: string): Promise<Tls> {
     createSecureContext(context)
     if (config.clientCa) new X509Certificate(String(context.ca))
     const notAfter = new X509Certificate(cert).validToDate.getTime() / 1000
-    return { context, asks: config.clientAuth !== 'NoClientCert', notAfter, admits: socket => admits(config, socket) }
+    return {
+      context,
+      asks: config.clientAuth !== 'NoClientCert',
+      notAfter,
+      admits: socket => admits(config, socket),
+      // Without an authority to verify by, Node's word means nothing.
+      certified: socket =>
+        config.clientCa !== undefined && socket.getPeerX509Certificate() !== undefined && socket.authorized,
+    }
   } catch (cause) {
     // OpenSSL's messages ("key values mismatch") name neither bytes nor paths.
     const why = cause instanceof Error ? cause.message : cause

@@ -3,7 +3,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import type { Clock, Log } from '../web.ts'
+import type { Clock, Log } from '../../telemetry/host.ts'
 
 const LONGEST_BYTES = 4096
 const REREAD_MS = 5000
@@ -17,7 +17,7 @@ export class Token {
 
   /** Throws when the file cannot be read or holds no token. */
   static async open(path: string, clock: Pick<Clock, 'monotonic'>, log: Log): Promise<Token> {
-    const { digest, mode } = await read(path)
+    const { digest, mode } = await readToken(path)
     if (mode & 0o007) log.warn('the token file can be read by every user; chmod 0600 it', { file: path })
     return new Token(path, digest, clock, log)
   }
@@ -42,14 +42,15 @@ export class Token {
     if (now - this.#readAt < REREAD_MS) return
     this.#readAt = now
     try {
-      this.#digest = (await read(this.#path)).digest
+      this.#digest = (await readToken(this.#path)).digest
     } catch (error) {
       this.#log.warn('the token stays as it was', { error })
     }
   }
 }
 
-async function read(path: string): Promise<{ digest: Buffer; mode: number }> {
+/** Throws when the file cannot be read or contains no token. */
+export async function readToken(path: string): Promise<{ digest: Buffer; mode: number }> {
   try {
     await using file = await open(path)
     const buffer = Buffer.alloc(LONGEST_BYTES + 1)

@@ -2,7 +2,7 @@
 // HMAC, by a key that only this process has, says that it was right or wrong.
 
 import { createHmac, randomBytes } from 'node:crypto'
-import type { Clock } from '../web.ts'
+import type { Clock } from '../../telemetry/host.ts'
 
 /** Compares a password with a bcrypt hash. */
 export interface Comparison extends AsyncDisposable {
@@ -57,7 +57,7 @@ export class Users implements AsyncDisposable {
     try {
       return (await verdict).ok
     } catch (error) {
-      // Replaced while they waited: whoever asks again is compared with the new ones.
+      // The users were replaced while this request waited; if it comes again, it is compared with the new ones.
       if (this.#stop.signal.aborted) return 'busy'
       throw error
     } finally {
@@ -68,7 +68,7 @@ export class Users implements AsyncDisposable {
   async #compare(user: string, password: string, mark: string): Promise<{ ok: boolean; ms: number }> {
     const begun = this.#clock.monotonic()
     const hash = this.#hashes.get(user)
-    // A user that does not exist is never right, whatever the comparison says and whatever is remembered (CVE-2022-46146).
+    // A user that does not exist is never right, even if the comparison or the cache says so (CVE-2022-46146).
     const ok = (await this.#bcrypt.compare(password, hash ?? NOBODY)) && hash !== undefined
     remember(ok ? this.#right : this.#wrong, mark)
     return { ok, ms: this.#clock.monotonic() - begun }

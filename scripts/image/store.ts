@@ -7,7 +7,7 @@ import { join } from 'node:path'
 export const IMAGE = 'localhost/pillion:test'
 export const STORE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'pillion', 'images')
 
-/** vfs and chroot need nothing of the kernel that a container or a virtual machine might refuse. Gives what buildah says. */
+/** vfs and chroot need nothing from the kernel that a container or a virtual machine might refuse. Returns buildah's output. */
 export function buildah(args: readonly string[], how: 'show' | 'quiet' = 'quiet'): string {
   const store = ['--root', join(STORE, 'root'), '--runroot', join(STORE, 'run'), '--storage-driver', 'vfs']
   const said = execFileSync('buildah', [...store, ...args], {
@@ -16,6 +16,6 @@ export function buildah(args: readonly string[], how: 'show' | 'quiet' = 'quiet'
     stdio: ['ignore', how === 'show' ? 'inherit' : 'pipe', how === 'show' ? 'inherit' : 'pipe'],
     maxBuffer: 64 * 2 ** 20,
   })
-  // With inherited output there is none to give.
+  // Inherited output cannot be returned.
   return said ?? ''
 }

@@ -1,4 +1,4 @@
-// The file of the bench's results: what is measured again alone takes its place among what was measured before.
+// The file of the bench's results: a row that is measured again alone replaces its old table and leaves the others.
 
 import t from 'tap'
 import { type Measured, readResults, results } from '../../bench/results.ts'
@@ -14,7 +14,7 @@ function row(name: string, commit = 'abc1234', holds = true): Measured {
   return { name, title: `Of ${name}`, text: `About ${name}.\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |`, stamp, budgets }
 }
 
-t.test('what was written is read again: tables, stamps, and budgets', async t => {
+t.test('written results are read again: tables, stamps, and budgets', async t => {
   const rows = [row('http'), row('memory', 'def5678', false)]
   t.same(readResults(results(rows, ORDER)), rows)
 })

@@ -16,9 +16,18 @@ export interface Dashboard {
   editable: boolean
   tags: string[]
   templating: { list: Variable[] }
-  annotations: { list: { name: string; expr?: string; builtIn?: number; placement?: string; titleFormat?: string }[] }
+  annotations: { list: Annotation[] }
   links: { type: string; tags: string[]; placement?: string }[]
   panels: Panel[]
+}
+
+interface Annotation {
+  name: string
+  expr?: string
+  builtIn?: number
+  placement?: string
+  titleFormat?: string
+  useValueForTime?: boolean
 }
 
 export interface Variable {
@@ -42,20 +51,34 @@ export interface Panel {
   datasource?: Source
   gridPos: { x: number; y: number; w: number; h: number }
   collapsed?: boolean
-  /** Of a folded row. */
+  /** The panels of a folded row. */
   panels?: Panel[]
   targets?: Target[]
-  transformations?: { id: string; options: { include?: { names: string[] } } }[]
+  transformations?: {
+    id: string
+    options: { include?: { names: string[] }; renameByName?: Record<string, string> }
+  }[]
   fieldConfig?: {
     defaults: {
       unit?: string
       noValue?: string
       mappings?: unknown[]
       thresholds?: { steps: { value: number | null }[] }
+      links?: Link[]
     }
-    overrides: unknown[]
+    overrides: { matcher: { options: string }; properties: { id: string; value: unknown }[] }[]
   }
-  options?: { legend?: { showLegend?: boolean }; reduceOptions?: { calcs: string[] } }
+  links?: Link[]
+  options?: {
+    legend?: { showLegend?: boolean; displayMode?: string; calcs?: string[] }
+    reduceOptions?: { calcs: string[] }
+    sortBy?: { displayName: string; desc: boolean }[]
+  }
+}
+
+export interface Link {
+  title: string
+  url: string
 }
 
 export interface Target {
@@ -90,9 +113,13 @@ export function questions(dashboard: Dashboard): { readonly panel: Panel; readon
   return panels(dashboard).flatMap(panel => (panel.targets ?? []).map(target => ({ panel, target })))
 }
 
-/** Variables replaced by what Grafana would put in, so that the result is PromQL. */
+/** Replaces variables by the values that Grafana would insert, so that the result is PromQL. */
 export function expand(expr: string, values: Readonly<Record<string, string>> = {}): string {
-  const known: Record<string, string> = { __rate_interval: '1m', __interval: '15s', __range: '1h', ...values }
+  const known: Record<string, string> = {
+    ...{ __rate_interval: '1m', __interval: '15s', __range: '1h' },
+    // "All", where the label may be absent.
+    ...{ namespace: '.*', ...values },
+  }
   return expr.replaceAll(
     /\$(?:\{(\w+)(?::\w+)?\}|(\w+))/g,
     (_, braced: string, bare: string) => known[braced ?? bare] ?? '.+',

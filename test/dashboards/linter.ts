@@ -1,4 +1,5 @@
-// The rules of grafana/dashboard-linter (lint/rules.go), which itself cannot be had as a package. Each gives what is wrong.
+// The rules of grafana/dashboard-linter (lint/rules.go at 1be3836), which no package registry has. Each returns the mistakes.
+// Where the linter itself is installed, dashboards.test.ts runs it too (docs/decisions/0028-the-linter-of-dashboards.md).
 
 import { type Dashboard, expand, type Panel, panels, parse, questions, type Selector, type Source } from './files.ts'
 
@@ -16,9 +17,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
     const sources = dashboard.templating.list.filter(({ type }) => type === 'datasource')
     if (sources.length === 0) return ['no variable for the data source']
     return sources.flatMap(({ name, label, query }) => [
-      ...(['prometheus', 'loki'].includes(query ?? '') ? [] : [`data source of ${query}`]),
-      ...(name === 'datasource' ? [] : [`the data source is called ${name}`]),
-      ...(label === 'Data source' ? [] : [`its label is ${label}`]),
+      ...(name === `${query}_datasource` ? [] : [`the data source is called ${name}`]),
+      ...(label?.toLowerCase() === `${query} data source` ? [] : [`its label is ${label}`]),
     ])
   },
   'template-job-rule': dashboard => target(dashboard, 'job', 'Job'),
@@ -42,7 +42,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
     }),
   'panel-no-targets-rule': dashboard =>
     each(dashboard, ASKING, ({ targets }) => (targets?.length ? undefined : 'asks nothing')),
-  // There is no LogQL here, and nothing to parse it with: whoever asks Loki must bring that along.
+  // There is no LogQL here, and no parser for it: a query to Loki needs one first.
   'target-logql-rule': dashboard =>
     each(dashboard, undefined, ({ datasource }) => (datasource?.type === 'loki' ? 'asks Loki' : undefined)),
   'target-logql-auto-rule': dashboard =>
@@ -74,7 +74,7 @@ function asked(dashboard: Dashboard) {
   return dashboard.templating.list.filter(({ type }) => type === 'query')
 }
 
-/** What Grafana and the linter expect of the variables `job` and `instance`. */
+/** Grafana's and the linter's rules for the variables `job` and `instance`. */
 function target(dashboard: Dashboard, name: string, label: string): string[] {
   const variable = dashboard.templating.list.find(each => each.name === name)
   if (!variable) return [`no variable ${name}`]
@@ -89,7 +89,7 @@ function target(dashboard: Dashboard, name: string, label: string): string[] {
 }
 
 function ours(source: Source | undefined): boolean {
-  return ['$datasource', `\${datasource}`].includes(source?.uid ?? '')
+  return ['$prometheus_datasource', `\${prometheus_datasource}`].includes(source?.uid ?? '')
 }
 
 function each(
@@ -105,7 +105,7 @@ function each(
 
 function selectors(dashboard: Dashboard, fault: (selector: Selector) => string | undefined): string[] {
   return questions(dashboard).flatMap(({ panel, target }) =>
-    // Variables are kept as they are where matchers may stand.
+    // Variables are kept where matchers are allowed.
     (parse(expand(target.expr, { job: '$job', instance: '$instance' })) ?? []).flatMap(selector => {
       const found = fault(selector)
       return found ? [`${panel.title}: ${found}`] : []

@@ -1,4 +1,4 @@
-// The compose file is right by compose's own loader, and what it mounts, names and opens is there.
+// compose's own loader accepts the compose file, and the files, names and ports in it exist.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
@@ -16,6 +16,7 @@ interface Service {
   readonly image: string
   readonly build?: { readonly context: string }
   readonly user?: string
+  readonly configs?: readonly { readonly source: string; readonly target: string }[]
   readonly pid?: string
   readonly network_mode?: string
   readonly read_only?: boolean
@@ -51,37 +52,44 @@ t.test(
 )
 
 t.test('the sidecar understands its variables, and is asked where it listens', { skip: absent }, async t => {
-  const { pillion, shop, prometheus } = await services()
+  const { pillion, shop, prometheus, grafana } = await services()
   const image = imageOf(read('Dockerfile'))
-  const { web, otlp } = await understood([], { ...image.env, ...pillion!.environment })
+  // The file is in the container only.
+  const tokenFile = pillion!.environment['PILLION_WEB_TOKEN_FILE']
+  const here = join(t.testdir({ token: 'a-token\n' }), 'token')
+  const variables = { ...image.env, ...pillion!.environment, PILLION_WEB_TOKEN_FILE: here }
+  const { web, otlp } = await understood([], variables)
   t.ok(shop!.ports?.some(({ target }) => target === web.listen?.port))
   t.equal(shop!.environment['OTEL_EXPORTER_OTLP_ENDPOINT'], `http://127.0.0.1:${otlp.http.listen?.port}`)
   const [target] = parse(read('deploy/compose/prometheus.yml')).scrape_configs[0].static_configs[0].targets as string[]
   t.equal(target, `shop:${web.listen?.port}`)
   t.ok(web.allowed_hosts.includes('shop'), 'the name that Prometheus calls it by')
   t.ok(prometheus)
+  const token = pillion!.configs?.find(({ target }) => target === tokenFile)
+  t.ok(token && prometheus!.configs?.some(({ target }) => target === tokenFile), 'both have the token')
+  const { credentials_file } = parse(read('deploy/compose/prometheus.yml')).scrape_configs[0].authorization
+  t.equal(credentials_file, tokenFile)
+  t.equal(grafana!.environment['PILLION_URL'], `http://${target}`)
 })
 
-t.test(
-  'what is mounted and built from is in the repository, and mounted for reading alone',
-  { skip: absent },
-  async t => {
-    for (const [name, { build, volumes = [], ports = [] }] of Object.entries(await services())) {
-      if (build) t.ok(existsSync(build.context), `${name}: ${build.context}`)
-      for (const { source, read_only } of volumes) {
-        t.ok(existsSync(source), `${name}: ${source}`)
-        t.equal(read_only, true)
-      }
-      for (const { host_ip } of ports)
-        t.ok(isIPv4(host_ip ?? '') && host_ip?.startsWith('127.'), `${name}: only this host`)
+t.test('mounted files and build contexts are in the repository, and mounted read-only', { skip: absent }, async t => {
+  for (const [name, { build, volumes = [], ports = [] }] of Object.entries(await services())) {
+    if (build) t.ok(existsSync(build.context), `${name}: ${build.context}`)
+    for (const { source, read_only } of volumes) {
+      t.ok(existsSync(source), `${name}: ${source}`)
+      t.equal(read_only, true)
     }
-  },
-)
+    for (const { host_ip } of ports)
+      t.ok(isIPv4(host_ip ?? '') && host_ip?.startsWith('127.'), `${name}: only this host`)
+  }
+})
 
 t.test('Grafana is given every variable that its provisioning reads', { skip: absent }, async t => {
   const { grafana } = await services()
   const provisioning = 'deploy/grafana/provisioning/datasources/pillion.yaml'
-  for (const [, name = ''] of read(provisioning).matchAll(/: \$([A-Z_]+)$/gm)) t.ok(grafana!.environment[name], name)
+  const names = Array.from(read(provisioning).matchAll(/(?<!\$)\$([A-Z_]+)/g), ([, name = '']) => name)
+  t.same([...new Set(names)].sort(), ['PILLION_TOKEN', 'PILLION_URL', 'PROMETHEUS_URL'])
+  for (const name of names) t.ok(grafana!.environment[name], name)
   const [{ options }] = parse(read('deploy/grafana/provisioning/dashboards/pillion.yaml')).providers
   t.ok(grafana!.volumes?.some(({ target }) => target === options.path))
 })

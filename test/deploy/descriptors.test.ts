@@ -1,11 +1,11 @@
-// How descriptors are shared out among the doors.
+// The division of descriptors between the listeners.
 
 import t from 'tap'
 import { connectionsWithin, openFilesLimit } from '../../host/descriptors.ts'
 
 const WANTED = { web: 64, http: 256, grpc: 64 }
 
-t.test('doors hold what they want where there is room, or where nobody knows', async t => {
+t.test('listeners get the connections that they want where there is room, or where the limit is unknown', async t => {
   t.equal(connectionsWithin(1024, WANTED), WANTED)
   t.equal(connectionsWithin(undefined, WANTED), WANTED)
 })
@@ -19,7 +19,7 @@ t.test('where there is less, each gives up the same part, and 32 are held back f
   f(10, 2, 2, 2)
 })
 
-t.test('a door that is to hold one holds one', async t => {
+t.test('a listener that is to hold one connection holds one', async t => {
   t.same(connectionsWithin(64, { web: 64, http: 1, grpc: 64 }), { web: 2, http: 1, grpc: 2 })
 })
 

@@ -1,4 +1,4 @@
-// What the documents about deploying say is what is there.
+// The documents about deployment agree with the files that they describe.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -18,13 +19,16 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import bcrypt from 'bcryptjs'
 import t from 'tap'
+import { helperName } from '../../own/program.ts'
 import { Child, freePort, until } from '../e2e/child.ts'
 import { missing } from '../e2e/programs.ts'
 import { sum } from '../e2e/ride.ts'
 import { hex, ld } from '../otlp/requests.ts'
+import { compiledHelper, nursery, witnesses } from '../process/witnessed.ts'
 
 const BUILD = fileURLToPath(new URL('../../scripts/executable.ts', import.meta.url))
 const NAME = `pillion-${process.platform}-${process.arch}`
+const HELPER = helperName('exit-status')
 
 const skip =
   process.getuid?.() === 0
@@ -41,13 +45,15 @@ t.before(async () => {
   const { code } = await build.ended
   if (code !== 0) throw new Error(`cannot build:\n${build.stdout}${build.stderr}`)
   t.comment(build.stdout.trim())
-  for (const folder of ['bin', 'etc', 'proc', 'tmp']) mkdirSync(join(root, folder))
+  for (const folder of ['bin', 'dev', 'etc', 'proc', 'tmp']) mkdirSync(join(root, folder))
+  writeFileSync(join(root, 'dev/null'), '')
   copyFileSync(join(made, NAME), join(root, 'bin/pillion'))
+  if (existsSync(join(made, HELPER))) copyFileSync(join(made, HELPER), join(root, 'bin', HELPER))
   for (const program of ['sh', 'sleep']) copyFileSync(`/bin/${program}`, join(root, 'bin', program))
-  for (const program of readdirSync(join(root, 'bin'))) libraries(join(root, 'bin', program))
+  for (const program of ['pillion', 'sh', 'sleep']) libraries(join(root, 'bin', program))
 })
 
-/** Copies what a program is linked with to where it looks for it. */
+/** Copies the libraries of a program to the paths where it looks for them. */
 function libraries(program: string): void {
   const list = execFileSync('ldd', [program], { encoding: 'utf8' })
   for (const [path] of list.matchAll(/\/\S+(?= \()/g)) {
@@ -59,7 +65,7 @@ function libraries(program: string): void {
 /** Starts it in its root with an empty environment; it has the pid of the child, and the network of this host. */
 async function start(...args: string[]): Promise<Child> {
   const enter =
-    'mount --rbind /proc "$0/proc" && exec env --ignore-environment PATH=/bin:/usr/bin:/sbin:/usr/sbin chroot "$0" /bin/pillion "$@"'
+    'mount --rbind /proc "$0/proc" && mount --bind /dev/null "$0/dev/null" && exec env --ignore-environment PATH=/bin:/usr/bin:/sbin:/usr/sbin chroot "$0" /bin/pillion "$@"'
   return await Child.start('unshare', ['--mount', 'sh', '-c', enter, root, ...args])
 }
 
@@ -144,16 +150,43 @@ t.test(
       ...['--otlp.http.listen', 'off', '--otlp.grpc.listen', 'off'],
       ...['--self.traces', `http://127.0.0.1:${upstream}`, '--app.url', `http://127.0.0.1:${upstream}`],
     )
-    const ask = async (password?: string) => {
+    const scrape = (password?: string) => {
       const headers: Record<string, string> = password ? { authorization: `Basic ${btoa(`alice:${password}`)}` } : {}
-      return (await fetch(`http://127.0.0.1:${web}/metrics`, { headers })).status
+      return fetch(`http://127.0.0.1:${web}/metrics`, { headers })
     }
-    await until('the web door', async () => (await ask()) === 401 || undefined)
+    const ask = async (password?: string) => (await scrape(password)).status
+    await until('the web server', async () => (await ask()) === 401 || undefined)
     t.equal(await ask('sesame'), 200)
     t.equal(await ask('guess'), 401)
     t.equal(await ask('sesame'), 200)
+    await until('a probe', async () => {
+      const page = await (await scrape('sesame')).text()
+      return /^app_health_probes_total\{.*\} [1-9]/m.test(page) || undefined
+    })
     t.same(await child.stop(), { code: 0, signal: null }, 'and the spans of the probes are sent at the end')
     t.ok(spans > 0)
     t.notMatch(child.stderr, /error/i)
+  },
+)
+
+t.test(
+  'it finds the program beside it that learns how an application ended that something else started',
+  { skip: skip || compiledHelper().skip },
+  async t => {
+    using parent = nursery()
+    const pid = await parent.bear('sleep', '600')
+    const web = await freePort()
+    await using child = await start(
+      ...['--app.pid', String(pid), '--web.listen', `127.0.0.1:${web}`],
+      ...['--otlp.http.listen', 'off', '--otlp.grpc.listen', 'off'],
+    )
+    await until('its witness', () => witnesses(`/bin/${HELPER}`, pid).length > 0 || undefined)
+    process.kill(pid, 'SIGKILL')
+    const scrape = async () => await (await fetch(`http://127.0.0.1:${web}/metrics`)).text()
+    await until('the reason', async () => {
+      const killed = { reason: 'killed', evidence: 'status' }
+      return sum(await scrape(), 'app_process_exits_total', killed) === 1 || undefined
+    })
+    t.notMatch(child.stderr, /exit status will not be known/)
   },
 )

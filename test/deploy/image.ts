@@ -1,4 +1,4 @@
-// The image that `node scripts/image.ts` has built: what it says of itself, and its files as a root file system.
+// The image that `node scripts/image.ts` has built: its configuration, and its files as a root file system.
 
 import { buildah, IMAGE } from '../../scripts/image/store.ts'
 import { missing } from '../e2e/programs.ts'

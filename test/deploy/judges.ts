@@ -1,4 +1,4 @@
-// Programs of others that judge what is in deploy/; `.ci/judges` brings them.
+// Third-party programs that the tests compare with; `.ci/judges` installs them.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -11,7 +11,7 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'pillion', 'judges')
 export const FOLDER = join(CACHE, folderOf(readFileSync(join(ROOT, '.ci/judges'), 'utf8')))
 
-/** False if the judges are there; otherwise the message of a skip. */
+/** False if they are installed; otherwise the message of a skip. */
 export const absent: string | false = existsSync(join(FOLDER, 'whole')) ? false : 'needs: .ci/judges'
 
 export interface Verdict {
@@ -21,7 +21,7 @@ export interface Verdict {
 }
 
 export async function judge(
-  name: 'kubernetes-validate' | 'kustomize' | 'compose-spec' | 'python',
+  name: 'kubernetes-validate' | 'kustomize' | 'compose-spec' | 'h2spec' | 'python',
   args: readonly string[],
   cwd = ROOT,
 ): Promise<Verdict> {

@@ -1,4 +1,4 @@
-// The manifests are right by Kubernetes' own schemas, and say nothing that the sidecar does not understand.
+// The manifests are valid by Kubernetes' own schemas, and all options in them exist.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,7 +45,7 @@ const template = (yaml: string): Template => (parse(yaml) as { spec: { template:
 const MIB = 2 ** 20
 const mebibytes = (text: string): number => Number(/^(\d+)Mi$/.exec(text)?.[1]) * MIB
 
-/** What holds for the sidecar wherever it is added. */
+/** The rules for the sidecar in every manifest. */
 async function holds(t: Test, { metadata, spec }: Template): Promise<void> {
   const [sidecar, ...others] = spec.initContainers
   if (!sidecar || others.length > 0) throw new Error('one init container is expected')
@@ -71,7 +71,7 @@ async function holds(t: Test, { metadata, spec }: Template): Promise<void> {
     const wanted = { path: probe === 'livenessProbe' ? '/-/healthy' : '/-/ready', port: 'metrics' }
     if (sidecar[probe]) t.same(sidecar[probe].httpGet, wanted)
   }
-  t.ok(sidecar.startupProbe, 'the application starts when its doors are open')
+  t.ok(sidecar.startupProbe, 'the application starts when its listeners are open')
   t.ok(mebibytes(sidecar.resources.requests.memory) >= 80 * MIB, 'the budget for idle')
   t.ok(mebibytes(sidecar.resources.limits.memory) >= 120 * MIB, 'the budget under load')
 
@@ -110,7 +110,7 @@ t.test(
   },
 )
 
-// Strictly, as `kubectl apply --validate=strict` does: what the schema does not name is a mistake.
+// Strictly, as `kubectl apply --validate=strict` does: a field that the schema does not have is a mistake.
 const OPERATOR = `
 import json, sys, yaml
 from jsonschema import Draft202012Validator

@@ -1,4 +1,4 @@
-// What a manifest tells the sidecar, read as the sidecar reads it.
+// The options in a manifest, read as the sidecar reads them.
 
 import { parseCommandLine } from '../../options/commandline.ts'
 import { Names } from '../../options/names.ts'
@@ -16,7 +16,7 @@ export async function understood(
   return reading.values
 }
 
-/** What the image sets: its `ENV` and its ports, as the Dockerfile says them. */
+/** The `ENV` and the ports of the image, as the Dockerfile sets them. */
 export function imageOf(dockerfile: string): { env: Record<string, string>; ports: number[] } {
   const text = dockerfile.replaceAll(/\\\n/g, ' ')
   const [, variables = ''] = /^ENV (.*)$/m.exec(text) ?? []

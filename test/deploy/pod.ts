@@ -1,4 +1,4 @@
-// What Kubernetes and compose make of containers, without their engines: PID and network namespaces that are shared, and for
+// Containers as Kubernetes and compose make them, without their engines: PID and network namespaces that are shared, and for
 // each container a read-only root file system, a numeric user, no capability, and no way to get one (no_new_privs).
 
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ export interface Container {
   readonly workingDir?: string
 }
 
-/** A running container: `child` is what holds it, `pid` the process itself as this host numbers it. */
+/** A running container: `child` is the process that contains it, `pid` the program itself, numbered by this host. */
 export interface Contained extends AsyncDisposable {
   readonly child: Child
   readonly pid: number
@@ -76,7 +76,7 @@ export class Pod implements AsyncDisposable {
   }
 
   /** Opens a way into the pod's network: requests to the result arrive at 127.0.0.1:`port` there. */
-  async door(port: number): Promise<Door> {
+  async client(port: number): Promise<Client> {
     // Sockets of the file system know no network namespaces.
     const path = join(tmpdir(), `pillion-${process.pid}-${this.first.pid}-${port}.sock`)
     const relay = `require('net').createServer(a => {
@@ -87,7 +87,7 @@ export class Pod implements AsyncDisposable {
     const child = this.#opened.use(await Child.start('nsenter', enter))
     this.#opened.defer(() => process.getBuiltinModule('node:fs').rmSync(path, { force: true }))
     await child.says(/open/)
-    return new Door(path, port)
+    return new Client(path, port)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,7 +100,7 @@ export interface Answer {
   readonly body: string
 }
 
-export class Door {
+export class Client {
   readonly #path: string
   readonly #host: string
 

@@ -10,7 +10,7 @@ import { sum } from '../e2e/ride.ts'
 import { ld } from '../otlp/requests.ts'
 import { Image, unbuilt } from './image.ts'
 import { ROOT } from './judges.ts'
-import { type Door, Pod, signal, status } from './pod.ts'
+import { type Client, Pod, signal, status } from './pod.ts'
 
 const skip = unbuilt()
 const image = skip ? undefined : new Image()
@@ -22,7 +22,7 @@ const SERVER = `require('http').createServer((request, response) => response.end
 const server = () => image!.program(['node', '-e', SERVER], USER)
 
 /** A page of /metrics on which these have these values. */
-async function page(web: Door, wanted: Readonly<Record<string, number>>): Promise<string> {
+async function page(web: Client, wanted: Readonly<Record<string, number>>): Promise<string> {
   return await until(JSON.stringify(wanted), async () => {
     const { body } = await web.get('/metrics')
     return Object.entries(wanted).every(([name, value]) => sum(body, name) === value) ? body : undefined
@@ -48,7 +48,7 @@ t.test(
     const container = image!.container([], USER)
     const given = Object.fromEntries(env.map(({ name, value }) => [name, value]))
     await pod.join({ ...container, env: { ...container.env, ...given } })
-    const web = await pod.door(19464)
+    const web = await pod.client(19464)
     for (const probe of [startupProbe, readinessProbe, livenessProbe])
       await until(probe.httpGet.path, async () => (await web.get(probe.httpGet.path)).status === 200 || undefined)
     await page(web, { app_process_up: 0 })
@@ -72,31 +72,25 @@ t.test(
   },
 )
 
-t.test(
-  'Kubernetes: it takes the last spans of the application, and has ended within 2 s of its own SIGTERM',
-  { skip },
-  async t => {
-    await using pod = await Pod.kubernetes()
-    const sidecar = await pod.join(image!.container(['--app.url', 'http://127.0.0.1:8080'], USER))
-    const [web, otlp] = [await pod.door(19464), await pod.door(4318)]
-    const app = await pod.join(server())
-    await page(web, { app_process_up: 1 })
-    signal(app.pid, 'SIGTERM')
-    await app.child.ended
-    const span = ld(2, ld(1, Buffer.alloc(16, 1)), ld(2, Buffer.alloc(8, 1)), ld(5, 'last'))
-    t.equal((await otlp.post('/v1/traces', 'application/x-protobuf', ld(1, ld(2, span)))).status, 200)
-    t.equal(sum((await web.get('/metrics')).body, 'traces_spanmetrics_calls_total', { span_name: 'last' }), 1)
-    const asked = performance.now()
-    signal(sidecar.pid, 'SIGTERM')
-    t.same(await sidecar.child.ended, { code: 0, signal: null })
-    t.ok(performance.now() - asked < 2000, `${Math.round(performance.now() - asked)} ms`)
-  },
-)
+t.test('Kubernetes: it takes the last spans of the application, and ends on its own SIGTERM', { skip }, async t => {
+  await using pod = await Pod.kubernetes()
+  const sidecar = await pod.join(image!.container(['--app.url', 'http://127.0.0.1:8080'], USER))
+  const [web, otlp] = [await pod.client(19464), await pod.client(4318)]
+  const app = await pod.join(server())
+  await page(web, { app_process_up: 1 })
+  signal(app.pid, 'SIGTERM')
+  await app.child.ended
+  const span = ld(2, ld(1, Buffer.alloc(16, 1)), ld(2, Buffer.alloc(8, 1)), ld(5, 'last'))
+  t.equal((await otlp.post('/v1/traces', 'application/x-protobuf', ld(1, ld(2, span)))).status, 200)
+  t.equal(sum((await web.get('/metrics')).body, 'traces_spanmetrics_calls_total', { span_name: 'last' }), 1)
+  signal(sidecar.pid, 'SIGTERM')
+  t.same(await sidecar.child.ended, { code: 0, signal: null })
+})
 
 t.test('compose: the application is PID 1, and when it ends the sidecar ends with its namespace', { skip }, async t => {
   await using pod = await Pod.compose(server())
   const sidecar = await pod.join(image!.container(['--app.url', 'http://127.0.0.1:8080'], USER))
-  const web = await pod.door(19464)
+  const web = await pod.client(19464)
   await page(web, { app_process_up: 1, app_health_up: 1 })
   await sidecar.child.says(/application found.* pid=1 /)
   signal(pod.first.pid, 'SIGKILL')
@@ -110,11 +104,11 @@ t.test(
   async t => {
     await using pod = await Pod.compose(server())
     const sidecar = await pod.join(image!.container(['--app.pid', '1', '--app.url', 'http://127.0.0.1:8080']))
-    const web = await pod.door(19464)
+    const web = await pod.client(19464)
     const seen = await page(web, { app_process_up: 1, app_health_up: 1 })
     // The number of descriptors is no sign: since Linux 6.2 everybody may know it.
     t.equal(sum(seen, 'app_process_io_read_bytes_total'), undefined)
-    t.ok(sum(seen, 'app_process_cpu_seconds_total') !== undefined, 'what everybody may read is there')
+    t.ok(sum(seen, 'app_process_cpu_seconds_total') !== undefined, 'numbers that everybody may read are there')
     await sidecar.child.says(/cannot read.*(UID|user)/i)
   },
 )
@@ -126,7 +120,7 @@ t.test(
     await using pod = await Pod.kubernetes()
     const flags = ['--app.url', 'http://127.0.0.1:8080', '--app.exit_after_gone', '3s']
     const sidecar = await pod.join(image!.container(flags, USER))
-    const web = await pod.door(19464)
+    const web = await pod.client(19464)
     for (const restarts of [0, 1]) {
       const app = await pod.join(server())
       await page(web, { app_process_up: 1, app_process_restarts_total: restarts })
@@ -142,7 +136,7 @@ t.test(
   'run as PID 1: it warns that orphans stay as zombies, and its signals and exit code are those of the application',
   { skip },
   async t => {
-    const command = ['sh', '-c', '(sleep 1 &); exec sleep 5']
+    const command = ['sh', '-c', '(sleep 1 &); exec sleep 60']
     await using pod = await Pod.compose(image!.container(['run', '--', ...command], USER))
     await pod.first.child.says(/the sidecar is process 1 here.*--init/s)
     const zombies = () => readdirSync('/proc').filter(pid => zombieOf(pid, pod.first.pid)).length
@@ -158,11 +152,9 @@ t.test('run below an init: no warning and no zombie', { skip }, async t => {
     'node /app/dist/main.js run -- sh -c "(sleep 0.2 &); while :; do sleep 0.1; done" & while :; do wait; done'
   await using pod = await Pod.compose(image!.program(['sh', '-c', init], USER))
   await pod.first.child.says(/pillion 0/)
-  await until('the orphan to come and go', async () => {
-    await new Promise(resolve => setTimeout(resolve, 500))
-    return true
-  })
-  t.equal(readdirSync('/proc').filter(pid => zombieOf(pid, pod.first.pid)).length, 0)
+  // The orphan comes and goes within this time. The shell that waits for it may need a moment where others run.
+  await new Promise(resolve => setTimeout(resolve, 500))
+  await until('no zombie', () => readdirSync('/proc').every(pid => !zombieOf(pid, pod.first.pid)) || undefined)
   t.notMatch(pod.first.child.stderr, /process 1 here/)
 })
 
@@ -182,7 +174,7 @@ t.test(
     writeFileSync(join(tree, 'system.slice', name, 'cgroup.procs'), String(app.pid))
     const flags = [`--app.name=shop`, `--app.cgroup=/system.slice/${name}`]
     const sidecar = await pod.join(image!.container(flags, USER))
-    const web = await pod.door(19464)
+    const web = await pod.client(19464)
     const seen = await page(web, { app_process_up: 1 })
     // A probe may be open in one of the two looks, and closed in the other.
     const difference = (sum(seen, 'app_process_open_fds') ?? 0) - readdirSync(`/proc/${app.pid}/fd`).length

@@ -1,4 +1,4 @@
-// The unit is right by systemd's own judgement, is hardened as far as its work allows, and starts what there is.
+// systemd accepts the unit, it is hardened as far as its work allows, and the program that it starts exists.
 
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -2,13 +2,17 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 
-/** Generous, since the machine may be busy; nothing waits longer than its condition needs. */
-const DEADLINE_MS = 20_000
+/**
+ * Generous, since the machine may be busy; nothing waits longer than its condition needs. DEADLINE gives more seconds, for a
+ * machine that has much else to do.
+ */
+const DEADLINE_MS = Number(process.env['DEADLINE'] ?? 60) * 1000
 
-/** What still runs when a test ends in the middle is killed with it. */
+/** Processes that still run when a test is interrupted are killed with it. */
 const left = new Set<Child>()
 process.on('exit', () => {
   for (const child of left) child.kill('SIGKILL')
@@ -21,7 +25,7 @@ export interface Ending {
 
 export class Child implements AsyncDisposable {
   readonly ended: Promise<Ending>
-  /** What it has written so far. */
+  /** Its output so far. */
   stdout = ''
   stderr = ''
   readonly #process: ChildProcess
@@ -41,7 +45,7 @@ export class Child implements AsyncDisposable {
       left.delete(this)
       return { code, signal }
     })
-    // A program that cannot be started says so in `start`; nobody waits for its end.
+    // If a program cannot be started, `start` rejects, and its end is not awaited.
     this.ended.catch(() => left.delete(this))
     left.add(this)
   }
@@ -74,7 +78,7 @@ export class Child implements AsyncDisposable {
     this.#process.kill(signal)
   }
 
-  /** Waits until its output matches, and gives the match. */
+  /** Waits until its output matches, and returns the match. */
   async says(wanted: RegExp): Promise<RegExpExecArray> {
     return await until(`${wanted} in the output`, () => {
       const found = wanted.exec(this.stdout) ?? wanted.exec(this.stderr)
@@ -94,15 +98,25 @@ export class Child implements AsyncDisposable {
     return ending
   }
 
+  /** Ends what it started too: an application outlives its sidecar, and would hold our pipes open for ever. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#running) this.kill('SIGKILL')
+    if (this.#running) {
+      const descendants = below(this.pid)
+      this.kill('SIGKILL')
+      for (const pid of descendants)
+        try {
+          process.kill(pid, 'SIGKILL')
+        } catch {
+          // It has ended by itself.
+        }
+    }
     await this.ended
   }
 }
 
 /**
- * Arguments of env(1) that unset what is meant for others: for the test runner's own processes, or set in somebody's shell.
- * tap adds NODE_OPTIONS to whatever is spawned, so nothing less than a program in between can keep it from the program
+ * Arguments of env(1) that unset variables of the test runner and of the developer's shell. tap adds NODE_OPTIONS to the
+ * environment of every process that is spawned, so only a program in between can keep it from the program
  * under test; env(1) keeps the pid.
  */
 function without(wanted: NodeJS.ProcessEnv): string[] {
@@ -111,7 +125,25 @@ function without(wanted: NodeJS.ProcessEnv): string[] {
   return names.flatMap(name => ['--unset', name])
 }
 
-/** Polls until `read` gives something; its last error, or the condition's name, becomes the failure. */
+/** The processes that a process has started, and theirs. */
+function below(pid: number): number[] {
+  let threads: string[]
+  try {
+    threads = readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
+  const started = threads.flatMap(thread => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
+    } catch {
+      return []
+    }
+  })
+  return started.flatMap(each => [each, ...below(each)])
+}
+
+/** Polls until `read` returns a value; otherwise fails with its last error or the name of the condition. */
 export async function until<T>(condition: string, read: () => T | undefined | Promise<T | undefined>): Promise<T> {
   const end = performance.now() + DEADLINE_MS
   let last: unknown

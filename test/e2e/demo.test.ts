@@ -34,7 +34,7 @@ t.test('an unknown flag is refused with the ones it knows', async t => {
   t.match(demo.stderr, /--twice.*--once/s)
 })
 
-/** Processes with DEMO_TEST in their environment: children inherit it, whatever they are called. */
+/** Processes with DEMO_TEST in their environment, which children inherit. */
 function marked(value: string): string[] {
   return readdirSync('/proc').filter(pid => {
     try {

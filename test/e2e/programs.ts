@@ -1,4 +1,4 @@
-// Programs of others that the end-to-end tests compare with. A test whose program is missing says how to install it.
+// Third-party programs that the end-to-end tests compare with. A test whose program is missing says how to install it.
 
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'

@@ -1,4 +1,4 @@
-// What `npm ci` must bring on a machine with only Debian's Node: exact versions, all of them, and a Node of our own.
+// `npm ci` on a machine with only Debian's Node must install exact versions of all packages, and a Node of its own.
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -59,7 +59,7 @@ t.test('the lock file has every package that another one names, or npm ci would 
   t.same(absent, [])
 })
 
-/** Where Node looks for what the package at `path` imports: beside it, and beside each of its parents. */
+/** The folders in which Node looks for the imports of the package at `path`: beside it, and beside each of its parents. */
 function places(path: string): string[] {
   const parts = path.split('node_modules/')
   return [`${path}/`, ...parts.map((_, depth) => parts.slice(0, depth).join('node_modules/')), '']

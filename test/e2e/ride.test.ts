@@ -1,4 +1,4 @@
-// The whole program beside a real application: the numbers are there, and they are the right ones.
+// The whole program beside a real application: the metrics are there, and they are right.
 
 import { fileURLToPath } from 'node:url'
 import t from 'tap'

@@ -12,11 +12,11 @@ export const OPENMETRICS = 'application/openmetrics-text;version=1.0.0'
 
 export interface Ride extends AsyncDisposable {
   readonly child: Child
-  /** Base URL of the web door. */
+  /** Base URL of the web server. */
   readonly web: string
-  /** Base URL of the OTLP/HTTP door. */
+  /** Base URL of the OTLP/HTTP receiver. */
   readonly otlp: string
-  /** Base URL of the OTLP/gRPC door. */
+  /** Base URL of the OTLP/gRPC receiver. */
   readonly grpc: string
   scrape(accept?: string): Promise<string>
   /** The sum of all samples of `name` whose labels contain `labels`; undefined if there is none. */
@@ -24,38 +24,41 @@ export interface Ride extends AsyncDisposable {
 }
 
 export interface Way {
-  /** Options, without those of the doors. */
+  /** Options, without those of the listeners. */
   readonly flags?: readonly string[]
   /** `run -- COMMAND` instead of attaching. */
   readonly command?: readonly string[]
   readonly main?: string
   readonly env?: NodeJS.ProcessEnv
+  /** Comes before the command that starts it: another program that then becomes it. */
+  readonly wrapper?: readonly string[]
 }
 
-/** The flags in the first line of a program, which count when it is started by its name. */
-function nodeFlags(main: string): string[] {
+/** The flags in the first line of a program, which apply if it is started by its name. */
+export function nodeFlags(main: string): string[] {
   const [, flags = ''] = /^#!\/usr\/bin\/env -S node(.*)\n/.exec(readFileSync(main, 'utf8')) ?? []
   return flags.split(' ').filter(Boolean)
 }
 
-/** Starts the sidecar and waits until its web door answers. */
+/** Starts the sidecar and waits until its web server answers. */
 export async function startSidecar(way: Way = {}, tries = 3): Promise<Ride> {
-  const { flags = [], command, main = MAIN, env } = way
+  const { flags = [], command, main = MAIN, env, wrapper = [] } = way
   const [webPort, otlpPort, grpcPort] = [await freePort(), await freePort(), await freePort()]
-  const doors = [
+  const listeners = [
     ...['--web.listen', `127.0.0.1:${webPort}`],
     ...['--otlp.http.listen', `127.0.0.1:${otlpPort}`],
     ...['--otlp.grpc.listen', `127.0.0.1:${grpcPort}`],
   ]
-  const args = [main, ...(command ? ['run'] : []), ...doors, ...flags, ...(command ? ['--', ...command] : [])]
+  const args = [main, ...(command ? ['run'] : []), ...listeners, ...flags, ...(command ? ['--', ...command] : [])]
   await using open = new AsyncDisposableStack()
-  const child = open.use(await Child.start(process.execPath, [...nodeFlags(main), ...args], env))
+  const [program = process.execPath, ...before] = [...wrapper, process.execPath]
+  const child = open.use(await Child.start(program, [...before, ...nodeFlags(main), ...args], env))
   const web = `http://127.0.0.1:${webPort}`
-  await until(`an answer of the web door ${web}`, async () => {
+  await until(`an answer of the web server ${web}`, async () => {
     if (!child.running) return 'ended'
     return (await fetch(`${web}/-/healthy`)).ok || undefined
   })
-  // A free port may have become somebody else's in the meantime: that of an outgoing connection, for instance.
+  // Another process, or an outgoing connection, may have taken the free port in the meantime.
   if (!child.running && (await child.ended).code === 69 && tries > 1) return startSidecar(way, tries - 1)
   if (!child.running) throw new Error(`the sidecar ended before it was ready:\n${child.stdout}${child.stderr}`)
   const all = open.move()

@@ -8,8 +8,9 @@ import { createServer as createRaw } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import t from 'tap'
-import type { Phase } from '../../collectors/health/verdict.ts'
+import type { Phase } from '../../telemetry/client.ts'
 import { ask, freePort, listen, until } from './machine.ts'
+import { SHAPES, shapeServer } from './shapes.ts'
 
 const PROGRAM = 'prometheus-blackbox-exporter'
 const FIXTURES = join(import.meta.dirname, '../fixtures/health')
@@ -22,6 +23,9 @@ const MODULES = `modules:
   needle:
     prober: http
     http: { preferred_ip_protocol: ip4, fail_if_body_not_matches_regexp: [needle] }
+  health:
+    prober: http
+    http: { preferred_ip_protocol: ip4, fail_if_body_not_matches_regexp: [UP] }
   tcp:
     prober: tcp
     tcp: { preferred_ip_protocol: ip4 }
@@ -109,6 +113,17 @@ t.test(
       await f('/503', 503)
     })
 
+    t.test('responses that are spelled in odd ways', async t => {
+      const odd = shapeServer()
+      const oddUrl = `http://127.0.0.1:${await listen(odd)}`
+      t.teardown(() => odd.close())
+      for (const [place, [name, { status, body }]] of Object.entries(SHAPES).entries()) {
+        const url = `${oddUrl}/${place}`
+        t.equal((await theirs('http', url)).get('probe_success'), Number(status), name)
+        t.equal((await theirs('health', url)).get('probe_success'), Number(body), `${name}: its body`)
+      }
+    })
+
     t.test('a body without what is looked for, a closed port, a port', async t => {
       const needle = await ask({ url, body_matches: 'needle' }, 10_000)
       t.equal(Number(needle.ok), (await theirs('needle', url)).get('probe_success'))
@@ -125,7 +140,7 @@ t.test(
       const ours = await ask({ url: `${url}/slow` }, 10_000)
       const other = await theirs('http', `${url}/slow`)
       t.equal(ours.ok, true)
-      // What two programs on a loaded machine may differ by.
+      // The difference that a loaded machine may make between two programs.
       const near = (phase: Phase, expected: number) => {
         const [mine, yours] = [ours.phases[phase], other.get(`probe_http_duration_seconds{phase="${phase}"}`) ?? -1]
         const line = `${phase}: ours ${mine.toFixed(4)}, theirs ${yours.toFixed(4)}`

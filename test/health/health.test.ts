@@ -3,17 +3,24 @@
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { createServer as createRaw } from 'node:net'
 import t, { type Test } from 'tap'
-import { GUESSED_TIMING, Guess } from '../../collectors/health/guess.ts'
-import type { ProbeOptions } from '../../collectors/health/options.ts'
+import { failed } from '../../client/failure.ts'
+import { Stopwatch } from '../../client/stopwatch.ts'
+import { guessFault, healthFaults } from '../../collectors/health/faults.ts'
+import { GUESSED_TIMING, Guess, NOWHERE } from '../../collectors/health/guess.ts'
+import type { HealthOptions, ProbeOptions } from '../../collectors/health/options.ts'
 import { Prober } from '../../collectors/health/prober.ts'
 import { Series } from '../../collectors/health/series.ts'
 import { describe } from '../../collectors/health/target.ts'
-import { UNRECORDED } from '../../collectors/health/trace.ts'
-import { failed, type ProbeContext, Stopwatch, type Verdict } from '../../collectors/health/verdict.ts'
-import { health, healthFamilies, openProbeSpans, PHASES, REASONS } from '../../collectors/health.ts'
+import type { ProbeContext, Verdict } from '../../collectors/health/verdict.ts'
+import { health, healthFamilies, REASONS } from '../../collectors/health.ts'
+import { readOptions } from '../../parts.ts'
+import { record } from '../../sidecar/traces.ts'
+import { PHASES } from '../../telemetry/client.ts'
+import { PROBE_TRACESTATE } from '../../telemetry/probe.ts'
+import { type Tracer, UNRECORDED } from '../../telemetry/tracer.ts'
 import * as machine from './machine.ts'
 
-const { listen, probeOptions, realClock, testHost, until, value, values } = machine
+const { healthOptions, listen, probeOptions, realClock, testHost, until, value, values } = machine
 
 async function serve(t: Test, answer: RequestListener, port = 0): Promise<{ port: number; close(): Promise<void> }> {
   const server = createServer(answer)
@@ -56,7 +63,7 @@ t.test('every family is declared once, with the promised names', async t => {
 t.test('before the first verdict only what is known is there', async t => {
   const host = testHost()
   const probes = [probeOptions({ name: 'slow', url: 'http://127.0.0.1:1/', initial_delay: 60_000 })]
-  await using running = await health.start({ probes, guess: true }, host)
+  await using running = await health.start(healthOptions({ probes }), host)
   const probe = 'slow'
   for (const name of ['app_health_up', 'app_health_probe_success', 'app_health_status_code'])
     t.same(await values(host, name), [], name)
@@ -79,7 +86,10 @@ t.test('the life of an application: up, down, gone, up', async t => {
   const first = await serve(t, answer)
   const host = testHost()
   const url = `http://127.0.0.1:${first.port}/healthz?token=secret`
-  await using running = await health.start({ probes: [probeOptions({ name: 'a', url, ...quick })], guess: true }, host)
+  await using running = await health.start(
+    healthOptions({ probes: [probeOptions({ name: 'a', url, ...quick })] }),
+    host,
+  )
   const probe = 'a'
   const up = () => value(host, 'app_health_up', { probe })
   const db = () => value(host, 'app_health_component_up', { probe, component: 'db' })
@@ -131,7 +141,7 @@ t.test('one probe is in flight while the application hangs, and disposing does n
   const host = testHost()
   const url = `http://127.0.0.1:${port}/`
   const probes = [probeOptions({ name: 'hung', url, interval: 100, failing_interval: 100, timeout: 60_000 })]
-  const running = await health.start({ probes, guess: true }, host)
+  const running = await health.start(healthOptions({ probes }), host)
   await until(() => requests > 0, 'the request is there')
   await new Promise(resolve => setTimeout(resolve, 500))
   t.equal(requests, 1)
@@ -147,11 +157,12 @@ t.test('a probe that the sidecar itself could not make is counted and decides no
   const around = {
     host,
     series: new Series(host.metrics),
-    spans: UNRECORDED,
+    tracer: UNRECORDED,
     userAgent: 'test',
+    traceparent: 'auto' as const,
     startedAt: realClock.monotonic(),
   }
-  const asked = machine.target({ kind: 'tcp', address: '127.0.0.1:1' })
+  const asked = await machine.target({ kind: 'tcp', address: '127.0.0.1:1' })
   let verdict = async (): Promise<Verdict> => new Stopwatch(realClock).stop({ ok: true })
   const question = { target: () => asked, ask: () => verdict() }
   const prober = new Prober('p', question, { ...GUESSED_TIMING, failureThreshold: 1 }, around)
@@ -172,48 +183,127 @@ t.test('a probe that the sidecar itself could not make is counted and decides no
   t.match(host.lines.at(-1), /error cannot probe probe=p error=Error: a fault of ours/)
 })
 
-t.test('a configuration that cannot work is refused with what to do', async t => {
-  const f = (given: Partial<ProbeOptions>, message: string) =>
-    t.throws(() => health.start({ probes: [probeOptions(given)], guess: true }, testHost()), { message })
-  f({ name: '' }, 'health.probes[0].name must be 1 to 64 of letters, digits and _ . : / -, not ""')
-  f({ name: 'a b' }, 'health.probes[0].name must be 1 to 64 of letters, digits and _ . : / -, not "a b"')
-  f({}, 'health.probes[0].url is missing; give the URL to request, or another kind')
-  f({ kind: 'tcp' }, 'health.probes[0].address must be HOST:PORT, not undefined')
-  f({ kind: 'tcp', address: 'db' }, 'health.probes[0].address must be HOST:PORT, not "db"')
-  f({ kind: 'grpc', address: 'db:99999' }, 'health.probes[0].address must be HOST:PORT, not "db:99999"')
-  f({ kind: 'exec' }, 'health.probes[0].command is missing; give the program and its arguments as a list')
+t.test('all that is wrong with a configuration is said at once, each with its option and what to do', async t => {
   const url = 'http://127.0.0.1/'
-  f({ url, headers: ['no colon'] }, 'health.probes[0].headers[0] must be "Name: value"')
-  f({ url, headers: ['X: a\nb'] }, 'health.probes[0].headers[0] is not a header that HTTP allows: "x"')
-  f({ url, header_matches: ['X: ('] }, 'health.probes[0].header_matches[0] is not a regular expression: "("')
+  const f = (given: Partial<ProbeOptions>, ...expected: (readonly [option: string, message: string])[]) =>
+    t.same(
+      healthFaults(healthOptions({ probes: [probeOptions(given)] })),
+      expected.map(([option, message]) => ({ path: `probes[0].${option}`, message })),
+    )
+  f({ url })
+  f({ name: '', url }, ['name', 'must be 1 to 64 of letters, digits and _ . : / -, not ""'])
+  f({ name: 'a b', url }, ['name', 'must be 1 to 64 of letters, digits and _ . : / -, not "a b"'])
+  f({ name: undefined, url }, ['name', 'is missing; give each probe its own name'])
+  f({}, ['url', 'is missing; give the URL to request, or another kind'])
+  f({ kind: 'tcp' }, ['address', 'is missing; give HOST:PORT'])
+  f({ kind: 'tcp', address: 'db' }, ['address', 'must be HOST:PORT, not "db"'])
+  f({ kind: 'grpc', address: 'db:99999' }, ['address', 'must be HOST:PORT, not "db:99999"'])
+  f({ kind: 'exec' }, ['command', 'is missing; give the program and its arguments as a list'])
   f(
-    { url: 'https://127.0.0.1/', tls_ca_file: '/nonexistent' },
-    'cannot read health.probes[0].tls_ca_file "/nonexistent"; give a PEM file that this user may read',
+    { url, headers: ['X: y', 'no colon', 'X: a\nb'], header_matches: ['none'] },
+    ['headers[1]', 'must be "Name: value"'],
+    ['headers[2]', 'is not a header that HTTP allows: "x"'],
+    ['header_matches[0]', 'must be "Name: regular expression"'],
   )
-  const twice = [probeOptions({ name: 'a', url }), probeOptions({ name: 'a', url })]
-  t.throws(() => health.start({ probes: twice, guess: true }, testHost()), {
-    message: 'health.probes[1].name "a" is already taken; give each probe its own name',
-  })
-  const host = testHost()
-  host.app.url = 'http://169.254.169.254/'
-  t.throws(() => health.start({ probes: [], guess: true }, host), /^app.url must not be a link-local/)
+  f({ kind: 'exec', command: ['true'], headers: ['no colon'] })
+  f({ url: 'http://user:password@127.0.0.1/' }, [
+    'url',
+    'must not contain a user name or password; send an Authorization header with `headers`',
+  ])
+
+  const probes = [
+    probeOptions({ name: 'a', url }),
+    probeOptions({ name: 'a', kind: 'tcp' }),
+    probeOptions({ name: 'a b', url }),
+  ]
+  t.same(
+    healthFaults(healthOptions({ probes })).map(({ path }) => path),
+    ['probes[1].name', 'probes[1].address', 'probes[2].name'],
+  )
+  const blocked = 'http://169.254.169.254/'
+  t.match(guessFault(healthOptions({}), blocked), /^must not be a link-local/)
+  t.equal(guessFault(healthOptions({ guess: false }), blocked), undefined)
+  t.equal(guessFault(healthOptions({ probes }), blocked), undefined)
 })
 
+t.test('check and start name each fault with its place, and all of them at once', async t => {
+  const text = [
+    'app: {url: "http://user:secret@127.0.0.1/"}',
+    'health:',
+    '  probes:',
+    '    - {name: a, kind: tcp}',
+    '    - {name: a, kind: tcp, address: db}',
+    '    - {name: b}',
+    '    - {name: c, kind: exec}',
+    '    - name: d',
+    '      url: https://127.0.0.1/',
+    '      headers: ["X: y", no colon]',
+    '      tls_ca_file: /nonexistent',
+  ].join('\n')
+  const reading = await readOptions({ file: { name: 'pillion.yaml', text } })
+  if (reading.ok) throw new Error('these options are wrong')
+  t.same(reading.problems.map(problem => problem.text).sort(), [
+    'pillion.yaml:10:25: health.probes[4].headers[1]: must be "Name: value"',
+    'pillion.yaml:11:20: health.probes[4].tls_ca_file: cannot read "/nonexistent": there is no such file',
+    'pillion.yaml:4:7: health.probes[0].address: is missing; give HOST:PORT',
+    'pillion.yaml:5:14: health.probes[1].name: "a" is already taken; give each probe its own name',
+    'pillion.yaml:5:37: health.probes[1].address: must be HOST:PORT, not "db"',
+    'pillion.yaml:6:7: health.probes[2].url: is missing; give the URL to request, or another kind',
+    'pillion.yaml:7:7: health.probes[3].command: is missing; give the program and its arguments as a list',
+  ])
+  const guessed = await readOptions({ file: { name: 'pillion.yaml', text: text.split('\n')[0] ?? '' } })
+  t.match(guessed, {
+    ok: false,
+    problems: [{ text: /^pillion\.yaml:1:12: app\.url: must not contain a user name or password/ }],
+  })
+  t.notMatch(JSON.stringify(guessed), 'secret')
+})
+
+t.test(
+  'probes that cannot work are refused at the start and by a reload, and the probes go on as they were',
+  async t => {
+    const wrong = healthOptions({ probes: [probeOptions({ name: 'a b', kind: 'tcp' })] })
+    const message =
+      'health.probes[0].name must be 1 to 64 of letters, digits and _ . : / -, not "a b"\n' +
+      'health.probes[0].address is missing; give HOST:PORT'
+    await t.rejects(health.start(wrong, testHost()), { message })
+    const host = testHost()
+    const probes = [probeOptions({ name: 'a', url: 'http://127.0.0.1:1/', ...quick })]
+    await using running = await health.start(healthOptions({ probes }), host)
+    await t.rejects(running.prepare(wrong), { message })
+    const again = healthOptions({ probes: [probeOptions({ url: 'http://127.0.0.1:1/', body_matches: 'a(?=b)' })] })
+    await t.rejects(running.prepare(again), {
+      message:
+        'health.probes[0].body_matches uses a look-ahead, which RE2 cannot match in linear time; write it without',
+    })
+    const made = await value(host, 'app_health_probes_total', { probe: 'a' })
+    await until(
+      async () => ((await value(host, 'app_health_probes_total', { probe: 'a' })) ?? 0) > (made ?? 0),
+      'it goes on',
+    )
+  },
+)
+
 /** Asks a guess until it has found something; what it found and the requests that it took. */
-async function guessing(t: Test, answer: RequestListener, explicit: boolean, path = '/') {
+async function guessing(t: Test, answer: RequestListener, explicit: boolean, path = '/', program?: string) {
   const requests: string[] = []
   const { port } = await serve(t, (request, response) => {
     requests.push(request.url ?? '')
     answer(request, response)
   })
   const url = explicit ? `http://127.0.0.1:${port}${path}` : undefined
-  const guess = new Guess({ select: {}, url, child: undefined, pid: undefined, port }, () => {})
+  const guess = new Guess({
+    app: { select: {}, url, child: undefined, pid: undefined, port },
+    program: () => program,
+    onFound: () => {},
+  })
   const context = { clock: realClock, userAgent: 'test', traceparent: '', tracestate: 'pillion=probe' } as ProbeContext
   let verdict: Verdict | undefined
   for (let turn = 0; turn < 5 && !guess.found; turn++) verdict = await guess.ask(AbortSignal.timeout(5000), context)
   const shown = (asked: Parameters<typeof describe>[0] | undefined) =>
     asked && describe(asked).replace(`127.0.0.1:${port}`, 'app')
-  return { liveness: shown(guess.found?.liveness), readiness: shown(guess.found?.readiness), verdict, requests }
+  const { liveness, readiness, how } = guess.found ?? {}
+  return { liveness: shown(liveness), readiness: shown(readiness), how, verdict, requests }
 }
 
 /** An application with only these paths. */
@@ -247,6 +337,81 @@ t.test('well-known paths are found', async t => {
   await f(['/readyz'], 'GET http://app/readyz')
 })
 
+t.test('few requests are made, the likeliest first', async t => {
+  const f = async (paths: string[], expected: string[], program?: string) => {
+    const { requests } = await guessing(t, only(...paths), true, '/', program)
+    t.same(requests, expected, `${paths.join(' ')} of ${program}`)
+  }
+  const missing = `/${NOWHERE}`
+  await f(['/healthz'], ['/healthz', missing, '/readyz'])
+  await f(['/health'], ['/healthz', '/health', missing, '/health/ready'])
+  await f(['/healthz', '/readyz', '/livez'], ['/healthz', missing, '/readyz', '/livez'])
+  await f(['/livez', '/readyz'], ['/healthz', '/health', '/livez', missing, '/readyz'])
+  await f(
+    ['/actuator/health', '/actuator/health/readiness', '/actuator/health/liveness'],
+    ['/actuator/health', missing, '/actuator/health/readiness', '/actuator/health/liveness'],
+    'java',
+  )
+  await f([], ['/healthz', '/health', '/livez', '/api/health', '/readyz', '/'], 'node')
+  await f([], ['/healthz', '/health', '/livez', '/actuator/health', '/q/health', '/api/health', '/readyz', '/'])
+})
+
+t.test('a health document needs no comparison with a missing page', async t => {
+  const answer: RequestListener = (request, response) =>
+    request.url === '/healthz'
+      ? response.setHeader('content-type', 'application/json').end('{"status":"UP"}')
+      : response.writeHead(404).end()
+  const { liveness, requests } = await guessing(t, answer, true)
+  t.equal(liveness, 'GET http://app/healthz')
+  t.same(requests, ['/healthz', '/readyz'])
+})
+
+t.test('an application that comes back on another port is asked where it was found before', async t => {
+  const requests: string[] = []
+  const answer: RequestListener = (request, response) => {
+    requests.push(request.url ?? '')
+    response.writeHead(request.url === '/api/health' ? 200 : 404).end()
+  }
+  const [first, second] = [await serve(t, answer), await serve(t, answer)]
+  const app = { select: {}, url: undefined, child: undefined, pid: undefined, port: first.port }
+  const guess = new Guess({ app, program: () => undefined, onFound: () => {} })
+  const context = { clock: realClock, userAgent: 'test', traceparent: undefined, tracestate: '' }
+  await guess.ask(AbortSignal.timeout(5000), context)
+  t.equal(guess.found && describe(guess.found.liveness), `GET http://127.0.0.1:${first.port}/api/health`)
+  requests.length = 0
+  app.port = second.port
+  await guess.ask(AbortSignal.timeout(5000), context)
+  t.equal(guess.found && describe(guess.found.liveness), `GET http://127.0.0.1:${second.port}/api/health`)
+  t.same(requests, ['/api/health', `/${NOWHERE}`])
+})
+
+t.test('an application without a health path that comes back on another port is not asked again', async t => {
+  const requests: string[] = []
+  const answer: RequestListener = (request, response) => {
+    requests.push(request.url ?? '')
+    response.writeHead(404).end()
+  }
+  const [first, second] = [await serve(t, answer), await serve(t, answer)]
+  const app = { select: {}, url: undefined, child: undefined, pid: undefined, port: first.port }
+  const guess = new Guess({ app, program: () => undefined, onFound: () => {} })
+  const context = { clock: realClock, userAgent: 'test', traceparent: undefined, tracestate: '' }
+  await guess.ask(AbortSignal.timeout(5000), context)
+  requests.length = 0
+  app.port = second.port
+  t.equal((await guess.ask(AbortSignal.timeout(5000), context)).ok, true)
+  t.equal(guess.found && describe(guess.found.liveness), `tcp 127.0.0.1:${second.port}`)
+  t.same(requests, [])
+})
+
+t.test('app.port is asked even where nobody can see who listens on it', async t => {
+  const { port } = await serve(t, only('/healthz'))
+  const app = { select: { port }, url: undefined, child: undefined, pid: undefined, port: undefined }
+  const guess = new Guess({ app, program: () => undefined, onFound: () => {} })
+  await guess.base(realClock, AbortSignal.timeout(5000))
+  const context = { clock: realClock, userAgent: 'test', traceparent: undefined, tracestate: '' }
+  t.equal((await guess.ask(AbortSignal.timeout(5000), context)).ok, true)
+})
+
 t.test('paths are looked for below app.url', async t => {
   const found = await guessing(t, only('/shop/healthz'), true, '/shop/')
   t.equal(found.liveness, 'GET http://app/shop/healthz')
@@ -267,7 +432,9 @@ t.test('a health path that says 503 is one, and not ready is not dead', async t 
 t.test(
   'an application that answers 200 to everything has no health path, unless it answers with a document',
   async t => {
-    t.equal((await guessing(t, (_, response) => response.end('app'), true)).liveness, 'GET http://app/')
+    const found = await guessing(t, (_, response) => response.end('app'), true)
+    t.equal(found.liveness, 'GET http://app/')
+    t.match(found.how, /^every path is answered with success, even one that cannot exist.*app\.url itself is asked$/)
     const answer: RequestListener = (request, response) => {
       if (request.url !== '/health') return response.end('app')
       return response.setHeader('content-type', 'application/json').end('{"status":"UP"}')
@@ -292,7 +459,7 @@ t.test('an application that answers 503 to everything is asked again, one reques
   const found = await guessing(t, (_, response) => response.writeHead(503).end(), true)
   t.equal(found.liveness, undefined)
   t.match(found.verdict, { ok: false, reason: 'status' })
-  t.equal(found.requests.length, 5, 'one request in each of five turns')
+  t.same(found.requests, ['/healthz', ...Array(5).fill(`/${NOWHERE}`)], 'one request in each turn after the first')
 })
 
 t.test('an open port that does not speak HTTP is asked over TCP, after some patience', async t => {
@@ -303,7 +470,11 @@ t.test('an open port that does not speak HTTP is asked over TCP, after some pati
   })
   const port = await listen(server)
   t.teardown(() => server.close())
-  const guess = new Guess({ select: {}, url: undefined, child: undefined, pid: undefined, port }, () => {})
+  const guess = new Guess({
+    app: { select: {}, url: undefined, child: undefined, pid: undefined, port },
+    program: () => undefined,
+    onFound: () => {},
+  })
   const context = { clock: realClock, userAgent: 'test', traceparent: '', tracestate: '' }
   const oks: boolean[] = []
   for (let n = 0; n < 4; n++) oks.push((await guess.ask(AbortSignal.timeout(5000), context)).ok)
@@ -318,10 +489,11 @@ t.test('a slow application is asked on where the time ran out', async t => {
     requests.push(request.url ?? '')
     setTimeout(() => response.writeHead(request.url === '/api/health' ? 200 : 404).end(), 60)
   })
-  const guess = new Guess(
-    { select: {}, url: `http://127.0.0.1:${port}/`, child: undefined, pid: undefined, port },
-    () => {},
-  )
+  const guess = new Guess({
+    app: { select: {}, url: `http://127.0.0.1:${port}/`, child: undefined, pid: undefined, port },
+    program: () => undefined,
+    onFound: () => {},
+  })
   const context = { clock: realClock, userAgent: 'test', traceparent: '', tracestate: '' }
   for (let turn = 0; turn < 40 && !guess.found; turn++) await guess.ask(AbortSignal.timeout(250), context)
   t.equal(guess.found && describe(guess.found.liveness), `GET http://127.0.0.1:${port}/api/health`)
@@ -329,8 +501,8 @@ t.test('a slow application is asked on where the time ran out', async t => {
 
 t.test('an application that comes later, and then again on another port', async t => {
   const host = testHost(machine.hastened(10))
-  await using running = await health.start({ probes: [], guess: true }, host)
-  t.match(running.findings?.(), [{ level: 'info', text: /nothing to ask yet/ }])
+  await using running = await health.start(healthOptions({}), host)
+  t.match(running.findings?.(), [{ level: 'info', text: /nothing to probe yet/ }])
   t.same(await values(host, 'app_health_probes_total'), [])
 
   const port = await machine.freePort()
@@ -358,10 +530,38 @@ t.test('an application that comes later, and then again on another port', async 
   t.equal(await value(host, 'app_health_up', { probe }), 1)
 })
 
+t.test('probes are sampled only if their own spans are recorded, unless an option says otherwise', async t => {
+  let seen: IncomingMessage['headers'] | undefined
+  const { port } = await serve(t, (request, response) => {
+    seen = request.headers
+    response.end()
+  })
+  const url = `http://127.0.0.1:${port}/`
+  const id = '00-0123456789abcdef0123456789abcdef-0123456789abcdef'
+  const recorded = { begin: () => ({ traceparent: `${id}-01`, recorded: true, end() {} }) }
+  const sentWith = async (traceparent: HealthOptions['traceparent'], tracer?: Tracer) => {
+    seen = undefined
+    const probes = [probeOptions({ url, interval: 60_000 })]
+    await using _ = await health.start(healthOptions({ probes, traceparent }), {
+      ...testHost(),
+      ...(tracer && { tracer }),
+    })
+    await until(() => seen, 'a probe was made')
+    return [seen?.['traceparent'], seen?.['tracestate']]
+  }
+  t.match(await sentWith('auto'), [/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/, PROBE_TRACESTATE])
+  t.match(await sentWith('sampled'), [/-01$/, PROBE_TRACESTATE])
+  t.match(await sentWith('unsampled'), [/-00$/, PROBE_TRACESTATE])
+  t.same(await sentWith('off'), [undefined, undefined])
+  t.same(await sentWith('auto', recorded), [`${id}-01`, PROBE_TRACESTATE])
+  t.same(await sentWith('unsampled', recorded), [`${id}-00`, PROBE_TRACESTATE])
+  t.same(await sentWith('off', recorded), [undefined, undefined])
+})
+
 t.test('nothing is guessed when that is switched off', async t => {
   const host = testHost()
   host.app.url = 'http://127.0.0.1:1/'
-  await using running = await health.start({ probes: [], guess: false }, host)
+  await using running = await health.start(healthOptions({ guess: false }), host)
   t.match(running.findings?.(), [{ level: 'info', text: /no probe is configured/ }])
 })
 
@@ -380,11 +580,11 @@ t.test('the sidecar’s span of a probe is sent upstream, and continues in the a
   })
   const host = testHost()
   {
-    await using spans = await openProbeSpans({ endpoint: `http://127.0.0.1:${upstream.port}`, version: '1.2.3' })
+    await using tracer = record(`http://127.0.0.1:${upstream.port}`, '1.2.3')
     const probes = [
       probeOptions({ name: 'a', url: `http://127.0.0.1:${app.port}/`, interval: 60_000, failing_interval: 0 }),
     ]
-    await using _ = await health.start({ probes, guess: true }, host, { spans, version: '1.2.3' })
+    await using _ = await health.start(healthOptions({ probes }), { ...host, tracer, version: '1.2.3' })
     await until(async () => await value(host, 'app_health_probes_total', { probe: 'a' }), 'a probe was made')
   }
   t.equal(exported.length, 1)

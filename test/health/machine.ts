@@ -1,17 +1,18 @@
-// What the health tests share: a host, clocks, option values as the schema gives them, servers on free ports, and the
+// Shared by the health tests: a host, clocks, option values as the schema gives them, servers on free ports, and the
 // numbers that stand in the registry.
 
 import { once } from 'node:events'
 import type { AddressInfo, Server } from 'node:net'
-import type { Application, Clock, Host } from '../../collectors/collector.ts'
 import { withDeadline } from '../../collectors/health/deadline.ts'
-import { PROBE_OPTIONS, type ProbeOptions } from '../../collectors/health/options.ts'
+import { type HealthOptions, PROBE_OPTIONS, type ProbeOptions } from '../../collectors/health/options.ts'
 import { probe } from '../../collectors/health/prober.ts'
-import type { Target } from '../../collectors/health/target.ts'
+import type { ActiveTarget } from '../../collectors/health/target.ts'
 import { readProbes } from '../../collectors/health/target.ts'
-import { UNRECORDED } from '../../collectors/health/trace.ts'
 import type { Verdict } from '../../collectors/health/verdict.ts'
-import { Metrics } from '../../exporter/metrics.ts'
+import { Metrics } from '../../metrics/registry.ts'
+import type { Application, Clock, Host } from '../../telemetry/host.ts'
+import { Memory } from '../../telemetry/memory.ts'
+import { UNRECORDED } from '../../telemetry/tracer.ts'
 
 export const realClock: Clock = {
   now: () => Date.now(),
@@ -108,6 +109,7 @@ export function testHost(clock: Clock = realClock): TestHost {
     clock,
     log: { info: line('info'), warn: line('warn'), error: line('error') },
     metrics: new Metrics(),
+    memory: new Memory(2 ** 30),
     app: { select: {}, url: undefined, child: undefined, pid: undefined, port: undefined },
     lines,
   }
@@ -122,20 +124,27 @@ export function probeOptions(given: Partial<ProbeOptions> = {}): ProbeOptions {
   return { ...(defaults as ProbeOptions), name: 'test', ...given }
 }
 
-export function target(given: Partial<ProbeOptions>): Target {
-  return readProbes([probeOptions(given)])[0]!.target
+/** The options of the section as the schema would read them. */
+export function healthOptions(given: Partial<HealthOptions>): HealthOptions {
+  return { probes: [], guess: true, traceparent: 'auto', ...given }
+}
+
+export async function target(given: Partial<ProbeOptions>): Promise<ActiveTarget> {
+  const [setup] = await readProbes([probeOptions(given)])
+  if (setup?.target.kind === 'passive') throw new Error('a passive probe asks nobody')
+  return setup!.target
 }
 
 /** One probe with its deadline, as a prober makes it. */
 export async function ask(given: Partial<ProbeOptions>, timeoutMs = 300): Promise<Verdict> {
-  return (await askTarget(target(given), timeoutMs)).result
+  return (await askTarget(await target(given), timeoutMs)).result
 }
 
-export function askTarget(asked: Target, timeoutMs: number): Promise<{ result: Verdict; loopDelayMs: number }> {
+export function askTarget(asked: ActiveTarget, timeoutMs: number): Promise<{ result: Verdict; loopDelayMs: number }> {
   const context = {
     clock: realClock,
     userAgent: 'pillion-health/test',
-    traceparent: UNRECORDED.begin({ name: 'test', kind: asked.kind, target: '' }).traceparent,
+    traceparent: UNRECORDED.begin('test', 'client').traceparent,
     tracestate: 'pillion=probe',
   }
   return withDeadline(realClock, timeoutMs, new AbortController().signal, signal => probe(asked, signal, context))
@@ -185,7 +194,7 @@ export async function values(host: Host, name: string): Promise<readonly Sample[
 
 /** Waits for a condition, for as long as a loaded machine may need. */
 export async function until(condition: () => unknown, what: string): Promise<void> {
-  const end = performance.now() + 20_000
+  const end = performance.now() + 60_000
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`waited in vain until ${what}`)
     await new Promise(resolve => setTimeout(resolve, 10))

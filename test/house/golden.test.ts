@@ -14,9 +14,9 @@ import { world } from '../world.ts'
 const FIXTURES = join(import.meta.dirname, '../fixtures')
 const EXPECTED = join(FIXTURES, 'golden.metrics.txt')
 
-/** What differs from run to run, and says so in the page. */
+/** Values that differ from run to run. The page names them as such. */
 const MEASURED =
-  /^(pillion_(?:process|nodejs|event_loop|collector_duration)\w*(?:\{[^}]*\})?|app_health_probe_(?:duration|phase|loop_delay)\w*(?:\{[^}]*\})?) .*$/gm
+  /^(pillion_(?:process|nodejs|event_loop|collector_duration|moments)\w*(?:\{[^}]*\})?|app_health_probe_(?:duration|phase|loop_delay)\w*(?:\{[^}]*\})?|pillion_memory_used_bytes\{part="moments"\}) .*$/gm
 
 t.test('the page of the whole program', async t => {
   const server = createServer((_, response) => response.end('{"status":"pass"}')).listen(0, '127.0.0.1')
@@ -40,8 +40,8 @@ t.test('the page of the whole program', async t => {
 
   const spans = readFileSync(join(FIXTURES, 'otlp/trace.json'))
   const json = { 'content-type': 'application/json' }
-  t.equal((await ask(`${sidecar.doors.http}/v1/traces`, { method: 'POST', headers: json }, spans)).status, 200)
-  const metrics = `${sidecar.doors.web}/metrics`
+  t.equal((await ask(`${sidecar.listeners.http}/v1/traces`, { method: 'POST', headers: json }, spans)).status, 200)
+  const metrics = `${sidecar.listeners.web}/metrics`
   const openmetrics = { headers: { accept: 'application/openmetrics-text;version=1.0.0' } }
   let body = ''
   for (let i = 0; i < 100 && !/^app_health_up\{probe="ready"\} 1$/m.test(body); i++) {
@@ -56,7 +56,7 @@ t.test('the page of the whole program', async t => {
   t.equal(steady(page), readFileSync(EXPECTED, 'utf8'))
 })
 
-/** How many probes the wait took is chance, and so is which garbage was collected meanwhile. */
+/** The number of probes that the wait took is chance, and so is the garbage collected meanwhile. */
 function steady(page: string): string {
   return page
     .replace(/^.*pillion_nodejs_gc_duration_seconds.*\n/gm, '')

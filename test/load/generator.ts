@@ -1,5 +1,5 @@
-// A program of its own: offers spans at a fixed rate, whatever becomes of them, and says as one line of JSON what it was
-// answered. Open loop: a slow answer delays no further request.
+// A program of its own: sends spans at a fixed rate, whatever their outcome, and prints the answers as one line of JSON. It is
+// an open loop: a slow answer does not delay the next request.
 //
 //   generator.ts http|grpc PORT SPANS_PER_SECOND SECONDS
 
@@ -8,13 +8,13 @@ import { Agent, request } from 'node:http'
 import { type ClientHttp2Session, connect } from 'node:http2'
 import { attribute, fixed64, ld, number, traces } from '../otlp/requests.ts'
 
-/** What became of the spans that were offered; times are of whole requests, in milliseconds. */
+/** The outcomes of the spans; times are of whole requests, in milliseconds. */
 export interface Report {
   readonly offered: number
   readonly accepted: number
-  /** Told to come again, or that it is too much. */
+  /** Answered with "retry later" or "too large". */
   readonly refused: number
-  /** Never answered: no connection, or one that broke. */
+  /** Not answered: no connection, or one that broke. */
   readonly unanswered: number
   readonly p50: number
   readonly p99: number
@@ -22,6 +22,9 @@ export interface Report {
 }
 
 export const BATCH = 100
+
+/** Its output, whole. */
+export const REPORT = /^\{.*\}$(?=\n)/m
 
 /** An empty trace id, with its tag and length before it and those of the span id behind it. */
 const MARK = Buffer.concat([ld(1, Buffer.alloc(16, 0xab)), Buffer.from([0x12, 8])])
@@ -62,7 +65,7 @@ function spanOf(i: number): Buffer {
 let issued = 0
 const prefix = randomBytes(8)
 
-/** The body with ids that no other request has. */
+/** The body with unique ids. */
 function body(): Buffer {
   const made = Buffer.from(template)
   for (const at of places) {
@@ -91,8 +94,8 @@ function overHttp(port: number): Send {
     })
 }
 
-// Four connections, as four workers of an application would have. Node's client breaks calls off when it holds more than 10
-// MB of what it could not send yet; as gRPC clients do, this one has no such limit.
+// Four connections, as four workers of an application would have. Node's client cancels calls when more than 10 MB are
+// waiting to be sent; like other gRPC clients, this one has no such limit.
 function overGrpc(port: number): Send {
   const sessions: ClientHttp2Session[] = Array.from({ length: 4 }, () =>
     connect(`http://127.0.0.1:${port}`, { maxSessionMemory: 100_000 }),
@@ -149,9 +152,9 @@ async function generate(send: Send, rate: number, seconds: number): Promise<Repo
 }
 
 if (import.meta.main) {
-  const [door, port, rate, seconds] = process.argv.slice(2)
+  const [protocol, port, rate, seconds] = process.argv.slice(2)
   if (places.length !== BATCH) throw new Error(`cannot find the ids: ${places.length} of ${BATCH}`)
-  const send = door === 'grpc' ? overGrpc(Number(port)) : overHttp(Number(port))
+  const send = protocol === 'grpc' ? overGrpc(Number(port)) : overHttp(Number(port))
   console.log(JSON.stringify(await generate(send, Number(rate), Number(seconds))))
   process.exit()
 }

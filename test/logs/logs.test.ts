@@ -1,27 +1,29 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { decoder } from '../../bench/rivals/protobufjs.ts'
-import { Ring } from '../../collectors/logs/ring.ts'
-import { type LogsOptions, logs } from '../../collectors/logs.ts'
-import { Scrape } from '../../exporter/metrics.ts'
-import { attributes, type Message } from '../metrics/otlp.ts'
-import { doors } from '../otlp/doors.ts'
+import { Scrape } from '../../exporter/prometheus.ts'
+import { Ring } from '../../processors/logs/ring.ts'
+import { type LogsOptions, logs } from '../../processors/logs.ts'
+import { decoder } from '../otlp/protobufjs.ts'
+import { receiver } from '../otlp/receiver.ts'
 import { ld, number } from '../otlp/requests.ts'
+import { attributes, type Message } from '../points/otlp.ts'
 import { world } from '../world.ts'
+import { reader } from './read.ts'
+import { INHERITED } from './send.ts'
 
 const Request = decoder('logs')
 
 function start(options: Partial<LogsOptions> = {}) {
   const host = world('/proc')
-  const running = logs.start({ enabled: true, keep: 1 << 20, limit: 500, ...options }, host)
+  const running = logs.start({ enabled: true, keep: 1 << 20, limit: 500, ...INHERITED, ...options }, host)
   const scrape = new Scrape(host.metrics, [{ name: 'logs', collect: signal => running.collect?.(signal) }])
   return {
     running,
     take(...resourceLogs: readonly Message[]) {
       const bytes = Buffer.from(Request.encode(Request.fromObject({ resourceLogs })).finish())
-      running.take({ signal: 'logs', encoding: 'protobuf', bytes, items: 0 })
+      running.take({ signal: 'logs', received: 0, bytes, items: 0 })
     },
-    raw: (bytes: Buffer) => running.take({ signal: 'logs', encoding: 'protobuf', bytes, items: 0 }),
+    raw: (bytes: Buffer) => running.take({ signal: 'logs', received: 0, bytes, items: 0 }),
     /** Samples of a family, as "labels value". */
     async samples(family: string) {
       const text = Buffer.concat((await scrape.scrape(undefined, AbortSignal.timeout(5000))).chunks).toString()
@@ -61,15 +63,19 @@ t.test('records are counted by service and by the level of their severity', asyn
 
 t.test('the official example is counted and kept', async t => {
   const { running } = start()
-  const { fetch, value } = await doors(t, { spans: [], logs: [running] })
+  const { fetch, value } = await receiver(t, { spans: [], logs: [running] })
   const body = readFileSync(new URL('../fixtures/otlp/logs.json', import.meta.url))
   const answer = await fetch('/v1/logs', { type: 'application/json', body })
   t.equal(answer.status, 200)
   t.equal(answer.body.toString(), '{}')
-  t.same(running.recent({ limit: 10 }), [
+  const { records } = await reader(t, running)
+  t.same(await records(), [
     {
-      seconds: 1544712660.3,
+      number: 1,
+      time: '2018-12-13T14:51:00.300Z',
+      timeUnixNano: '1544712660300000000',
       severity: 'INFO',
+      severityNumber: 10,
       service: 'my.service',
       traceId: '5b8efff798038103d269b633813fc60c',
       spanId: 'eee19b7ec3c1b174',
@@ -84,46 +90,53 @@ t.test('records of a trace are found, newest first', async t => {
   const traced = (i: number) =>
     record(`traced ${i}`, { traceId: Buffer.from(TRACE, 'hex'), spanId: Buffer.alloc(8, i) })
   for (let i = 1; i <= 5; i++) take(from('shop', record(`other ${i}`), traced(i)))
-  const bodies = (query: { traceId?: string; limit: number }) => running.recent(query).map(({ body }) => body)
-  t.same(bodies({ traceId: TRACE, limit: 3 }), ['traced 5', 'traced 4', 'traced 3'])
-  t.same(bodies({ traceId: TRACE.toUpperCase(), limit: 1 }), ['traced 5'])
-  t.same(bodies({ limit: 2 }), ['traced 5', 'other 5'])
-  t.same(bodies({ traceId: 'cd'.repeat(16), limit: 3 }), [])
-  t.same(bodies({ traceId: 'not an id', limit: 3 }), [])
-  t.equal(running.recent({ traceId: TRACE, limit: 1 })[0]?.spanId, '05'.repeat(8))
+  const { records, text } = await reader(t, running)
+  const bodies = async (query: string) => (await records(query)).map(({ body }) => body)
+  t.same(await bodies(`?trace=${TRACE}&limit=3`), ['traced 5', 'traced 4', 'traced 3'])
+  t.same(await bodies(`?trace=${TRACE.toUpperCase()}&limit=1`), ['traced 5'])
+  t.same(await bodies(`?trace=${TRACE}&span=${'03'.repeat(8)}`), ['traced 3'])
+  t.same(await bodies('?limit=2'), ['traced 5', 'other 5'])
+  t.same(await bodies(`?trace=${'cd'.repeat(16)}`), [])
+  t.equal((await text('/api/logs?trace=not+an+id')).status, 400)
+  t.equal((await records(`?trace=${TRACE}&limit=1`))[0]?.spanId, '05'.repeat(8))
 })
 
 t.test('bodies of every kind become text, and long ones are cut between two characters', async t => {
   const { take, running } = start()
-  const f = (more: Message, expected: string) => {
+  const { records } = await reader(t, running)
+  const newest = async () => (await records('?limit=1'))[0]
+  const f = async (more: Message, expected: string) => {
     take(from('shop', record('', more)))
-    t.equal(running.recent({ limit: 1 })[0]?.body, expected)
+    t.equal((await newest())?.body, expected)
   }
-  f({ body: { intValue: 5 } }, '5')
-  f({ body: attributes({ a: { msg: 'hi', n: [1, true] } })[0]?.['value'] }, '{"msg":"hi","n":[1,true]}')
-  f({ body: {} }, '')
-  f({ body: { stringValue: '' }, eventName: 'user.login' }, 'user.login')
-  f({ body: { stringValue: 'x'.repeat(5000) } }, 'x'.repeat(4096))
-  f({ body: { stringValue: `${'x'.repeat(4095)}é` } }, 'x'.repeat(4095))
+  await f({ body: { intValue: 5 } }, '5')
+  await f({ body: attributes({ a: { msg: 'hi', n: [1, true] } })[0]?.['value'] }, '{"msg":"hi","n":[1,true]}')
+  await f({ body: {} }, '')
+  await f({ body: { stringValue: '' }, eventName: 'user.login' }, 'user.login')
+  await f({ body: { stringValue: 'x'.repeat(5000) } }, 'x'.repeat(4096))
+  await f({ body: { stringValue: `${'x'.repeat(4095)}é` } }, 'x'.repeat(4095))
   const deep = attributes({ a: { list: Array.from({ length: 5000 }, (_, i) => i) } })[0]?.['value']
   take(from('shop', record('', { body: deep })))
-  t.equal(running.recent({ limit: 1 })[0]?.body.length, 4096)
+  t.equal((await newest())?.body.length, 4096)
 })
 
 t.test('ids of a wrong length and records without a time do no harm', async t => {
   const { take, running, raw } = start()
+  const { records } = await reader(t, running)
   take(from('s', record('odd', { traceId: Buffer.alloc(5, 1), spanId: Buffer.alloc(16, 1), timeUnixNano: 0 })))
-  t.match(running.recent({ limit: 1 }), [{ traceId: '', spanId: '', seconds: 0 }])
+  t.strictSame(await records('?limit=1'), [
+    { number: 1, severity: 'INFO', severityNumber: 9, service: 's', body: 'odd' },
+  ])
   take(from('s', record('seen', { timeUnixNano: 0, observedTimeUnixNano: '1750000001000000000' })))
-  t.match(running.recent({ limit: 1 }), [{ seconds: 1750000001 }])
+  t.match(await records('?limit=1'), [{ timeUnixNano: '1750000001000000000' }])
   // The resource after the records, in two pieces, and an empty record.
   raw(ld(1, ld(2, ld(2)), ld(1), ld(1, ld(1, ld(1, 'service.name'), ld(2, ld(1, 'late'))))))
-  t.match(running.recent({ limit: 1 }), [{ service: 'late', body: '', severity: 'UNSPECIFIED' }])
+  t.match(await records('?limit=1'), [{ service: 'late', body: '', severity: 'UNSPECIFIED' }])
   raw(ld(1, ld(2, ld(2, number(2, 2 ** 31)))))
-  t.match(running.recent({ limit: 1 }), [{ service: 'unknown_service', severity: 'UNSPECIFIED' }])
+  t.match(await records('?limit=1'), [{ service: 'unknown_service', severity: 'UNSPECIFIED' }])
 })
 
-t.test('what is kept stays within its bytes, and nothing is lost from the account', async t => {
+t.test('kept log records stay within their bytes, and each is kept or counted as evicted', async t => {
   const { take, running, samples } = start({ keep: 64 * 1024 })
   let sent = 0
   for (let i = 0; i < 3000; i++) {
@@ -135,7 +148,8 @@ t.test('what is kept stays within its bytes, and nothing is lost from the accoun
   const evicted = Number((await samples('pillion_logs_evicted_total '))[0])
   t.ok(bytes > 48 * 1024 && bytes <= 64 * 1024, `${bytes} bytes held`)
   t.equal(held + evicted, sent)
-  const numbers = running.recent({ limit: 10_000 }).map(({ body }) => Number(body.split(' ')[0]))
+  const { records } = await reader(t, running)
+  const numbers = (await records('?limit=1000')).map(({ body }) => Number(body.split(' ')[0]))
   t.equal(numbers.length, held)
   t.same(
     numbers,
@@ -152,10 +166,18 @@ t.test('the ring agrees with a list, whatever the sizes', async t => {
       seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
       const body = `${i}${'.'.repeat((seed >>> 8) % (i % 3 === 0 ? 900 : 60))}`
       const bytes = Buffer.from(body)
-      ring.push(i, 9, undefined, undefined, { bytes, start: 0, end: 0 }, { bytes, start: 0, end: bytes.length })
+      ring.push(
+        { low: i, high: 0 },
+        9,
+        undefined,
+        undefined,
+        { bytes, start: 0, end: 0 },
+        { bytes, start: 0, end: bytes.length },
+      )
       pushed++
       if (48 + bytes.length <= capacity) model.unshift({ body, size: 48 + bytes.length })
-      const found = Array.from(ring.newest(), each => each.body)
+      const found = []
+      for (const cursor = ring.cursor(); cursor.next(); ) found.push(cursor.body)
       const expected = model.slice(0, found.length).map(each => each.body)
       if (found.join() !== expected.join()) t.same(found, expected, `after ${i} in ${capacity}`)
       model.length = found.length
@@ -182,19 +204,7 @@ t.test('services beyond the limit are counted together, and the total stays exac
 t.test('with no memory for them records are only counted', async t => {
   const { take, running, samples } = start({ keep: 0 })
   take(from('shop', record('x')))
-  t.same(running.recent({ limit: 10 }), [])
+  t.same(await (await reader(t, running)).records(), [])
   t.same(await samples('pillion_logs_held'), [], 'absent, not 0')
   t.same(await samples('app_log_records_total'), ['{service="shop",severity="INFO"} 1'])
-})
-
-t.test('a request of 50 000 records costs little', async t => {
-  const { take, running } = start()
-  const many = from('shop', ...Array.from({ length: 50_000 }, (_, i) => record(`line ${i}`)))
-  const bytes = Buffer.from(Request.encode(Request.fromObject({ resourceLogs: [many] })).finish())
-  take(from('shop', record('first')))
-  const begin = process.cpuUsage()
-  running.take({ signal: 'logs', encoding: 'protobuf', bytes, items: 50_000 })
-  const { user, system } = process.cpuUsage(begin)
-  t.comment(`${((user + system) / 1000).toFixed(0)} ms of CPU`)
-  t.equal(running.recent({ limit: 1 })[0]?.body, 'line 49999')
 })

@@ -1,504 +1,311 @@
 import t from 'tap'
-import { metrics } from '../../collectors/metrics.ts'
-import { doors } from '../otlp/doors.ts'
-import { world } from '../world.ts'
-import {
-  at,
-  attributes,
-  CUMULATIVE,
-  DELTA,
-  deltaSum,
-  encoded,
-  from,
-  gauge,
-  type Message,
-  OPENMETRICS,
-  OPTIONS,
-  point,
-  SHOP,
-  sidecar,
-  sum,
-} from './otlp.ts'
+import { Scrape, type Source } from '../../exporter/prometheus.ts'
+import { CounterColumn, HistogramColumn } from '../../metrics/columns.ts'
+import { counter, gauge, histogram } from '../../metrics/family.ts'
+import { Metrics } from '../../metrics/registry.ts'
+import { SeriesTable } from '../../metrics/table.ts'
 
-t.test('gauges and sums appear beside ours, with the labels of their resource', async t => {
-  const { take, page } = sidecar(t)
-  take(
-    from(
-      SHOP,
-      { ...gauge('room.temperature', point(21.5, { room: 'a' })), unit: 'Cel', description: 'How warm.\n"Very".' },
-      { ...sum('orders', point(7, { kind: 'x' })), description: 'Orders.' },
-      {
-        name: 'queue.length',
-        sum: { dataPoints: [point(-3)], isMonotonic: false, aggregationTemporality: CUMULATIVE },
-      },
-    ),
-  )
-  const text = (await page()).toString()
-  t.match(text, '# HELP room_temperature_celsius How warm.\\n"Very".\n# TYPE room_temperature_celsius gauge\n')
-  t.match(text, 'room_temperature_celsius{instance="one",job="eu/shop",room="a"} 21.5\n')
-  t.match(text, '# TYPE orders_total counter\norders_total{instance="one",job="eu/shop",kind="x"} 7\n')
-  t.match(text, '# TYPE queue_length gauge\nqueue_length{instance="one",job="eu/shop"} -3\n')
-  t.match(text, 'pillion_collector_success{collector="metrics"} 1\n')
-  t.match((await page(OPENMETRICS)).toString(), '# UNIT room_temperature_celsius celsius\n')
-})
+const OPENMETRICS = 'application/openmetrics-text;version=1.0.0'
 
-t.test('the official example request becomes what Prometheus’ own translator makes of it', async t => {
-  const { running, host } = start()
-  const { readFileSync } = await import('node:fs')
-  const example = readFileSync(new URL('../fixtures/otlp/metrics.json', import.meta.url))
-  const { fetch } = await doors(t, { spans: [], metrics: [running] })
-  t.equal((await fetch('/v1/metrics', { type: 'application/json', body: example })).body.toString(), '{}')
-  const text = await host.metrics.registry.metrics()
-  const labels = 'job="my.service"'
-  t.match(text, `my_counter_total{${labels},my_counter_attr="some value"} 5`)
-  t.match(text, `my_gauge_ratio{${labels},my_gauge_attr="some value"} 10`)
-  t.match(text, /my_histogram_bucket\{.*le="1"\} 1\n/)
-  t.match(text, /my_histogram_bucket\{.*le="\+Inf"\} 2\n/)
-  // Two observations in (4, 8], one zero; scale 0.
-  t.match(text, /my_exponential_histogram_bucket\{.*le="4"\} 1\n/)
-  t.match(text, /my_exponential_histogram_bucket\{.*le="8"\} 3\n/)
-  t.match(text, /my_exponential_histogram_sum\{.*\} 10\n/)
-})
-
-/** The collector on its own. */
-function start(options = {}) {
-  const host = world('/proc')
-  return { host, running: metrics.start({ ...OPTIONS, ...options }, host) }
+/** A deadline that keeps the test alive until it passes. */
+function within(ms: number): AbortSignal {
+  const deadline = new AbortController()
+  const timer = setTimeout(() => deadline.abort(new Error('the deadline passed')), ms)
+  t.teardown(() => clearTimeout(timer))
+  return deadline.signal
 }
 
-t.test('target_info carries the other attributes of the resource, one for each job and instance', async t => {
-  const { take, page } = sidecar(t)
-  const lines = async () => (await page()).toString().match(/^target_info.*/gm)
-  take(from({ ...SHOP, 'host.name': 'h"1', 'process.pid': 42, 'process.args': ['a', 'b'] }, gauge('g', point(1))))
-  const own = 'instance="one",job="eu/shop"'
-  t.same(await lines(), [`target_info{host_name="h\\"1",${own},process_args="[\\"a\\",\\"b\\"]",process_pid="42"} 1`])
-  take(from({ ...SHOP, 'process.pid': 43 }, gauge('g', point(2))))
-  t.same(await lines(), [`target_info{${own},process_pid="43"} 1`], 'the next process takes its place')
-  take(from({ ...SHOP, 'service.instance.id': 'two' }, gauge('g', point(2))))
-  t.equal((await lines())?.length, 1, 'nothing is said of a resource that is only job and instance')
-  t.same((await page()).toString().match(/^g\{.*/gm), [`g{${own}} 2`, 'g{instance="two",job="eu/shop"} 2'])
+const scrapes = new WeakMap<Metrics, Scrape>()
+
+/** One scrape as text. */
+async function page(metrics: Metrics, accept?: string): Promise<string> {
+  const scrape = scrapes.get(metrics) ?? new Scrape(metrics, [])
+  scrapes.set(metrics, scrape)
+  return Buffer.concat((await scrape.scrape(accept, within(5000))).chunks).toString()
+}
+
+/** The lines of one family's samples. */
+function samples(text: string, name: string): string[] {
+  return text.split('\n').filter(line => line.startsWith(name))
+}
+
+t.test('a counter is written with its help and type in the older text format', async t => {
+  const metrics = new Metrics()
+  metrics.counter(counter('app_jobs_total', 'Jobs.', ['queue'])).inc({ queue: 'mail' }, 3)
+  const text = await page(metrics)
+  t.match(text, '# HELP app_jobs_total Jobs.\n# TYPE app_jobs_total counter\napp_jobs_total{queue="mail"} 3\n')
+  t.notMatch(text, '# EOF')
 })
 
-t.test('scopes become labels unless that is switched off', async t => {
-  const scope = { name: 'lib', version: '1.2', attributes: attributes({ 'a.b': 'c' }) }
-  const request = (first: string): Message => ({
-    scopeMetrics: [
-      { scope: { ...scope, name: first }, schemaUrl: 'https://x/1', metrics: [gauge('g', point(1))] },
-      { scope: { name: 'other' }, metrics: [gauge('g', point(2))] },
-    ],
-  })
-  const on = sidecar(t, { scope_labels: true })
-  t.same(on.refused(request('lib')), {})
-  t.same(await on.samples(), [
-    'g{otel_scope_a_b="c",otel_scope_name="lib",otel_scope_schema_url="https://x/1",otel_scope_version="1.2"} 1',
-    'g{otel_scope_name="other"} 2',
+t.test('OpenMetrics names the family of a counter without _total and ends with # EOF', async t => {
+  const metrics = new Metrics()
+  metrics.counter(counter('app_jobs_total', 'Jobs.', ['queue'])).inc({ queue: 'mail' }, 3)
+  const text = await page(metrics, OPENMETRICS)
+  t.match(text, '# HELP app_jobs Jobs.\n# TYPE app_jobs counter\napp_jobs_total{queue="mail"} 3\n')
+  t.ok(text.endsWith('# EOF\n'))
+})
+
+t.test('bounds of buckets are floats in OpenMetrics and short in text', async t => {
+  const metrics = new Metrics()
+  metrics.histogram(histogram('app_wait_seconds', 'Wait.', [], [0.5, 1])).observe(0.7)
+  t.same(samples(await page(metrics), 'app_wait'), [
+    'app_wait_seconds_bucket{le="0.5"} 0',
+    'app_wait_seconds_bucket{le="1"} 1',
+    'app_wait_seconds_bucket{le="+Inf"} 1',
+    'app_wait_seconds_sum 0.7',
+    'app_wait_seconds_count 1',
   ])
-  const off = sidecar(t)
-  t.same(off.refused(request('lib')), { duplicate_series: 1 }, 'then two scopes cannot send one series')
-  t.same(await off.samples(), ['g 1'])
+  t.match(await page(metrics, OPENMETRICS), 'app_wait_seconds_bucket{le="1.0"} 1\n')
 })
 
-t.test('cumulative values replace what was there, a restart included', async t => {
-  const { take, refused, samples } = sidecar(t)
-  const f = async (value: number, start: number, time: number, expected: string) => {
-    take(from(SHOP, sum('c', point(value, {}, { startTimeUnixNano: at(start), timeUnixNano: at(time) }))))
-    t.same(await samples(), [expected])
+t.test('a reading is absent until it is set, and again after it is cleared', async t => {
+  const metrics = new Metrics()
+  const reading = metrics.reading(gauge('app_fds', 'Open.'))
+  t.same(samples(await page(metrics), 'app_fds'), [])
+  reading.set({}, 5)
+  t.same(samples(await page(metrics), 'app_fds'), ['app_fds 5'])
+  reading.set({}, undefined)
+  reading.set({}, Number.NaN)
+  t.same(samples(await page(metrics), 'app_fds'), ['app_fds 5'], 'a failed read changes nothing')
+  reading.clear()
+  t.same(samples(await page(metrics), 'app_fds'), [])
+})
+
+t.test('a counter that is read is given its running total', async t => {
+  const metrics = new Metrics()
+  const reading = metrics.reading(counter('app_cpu_seconds_total', 'CPU.', ['mode']))
+  reading.set({ mode: 'user' }, 1.5)
+  reading.set({ mode: 'user' }, 2.25)
+  t.same(samples(await page(metrics), 'app_cpu'), ['app_cpu_seconds_total{mode="user"} 2.25'])
+})
+
+t.test('label values are escaped, so that none can forge a line', async t => {
+  const metrics = new Metrics()
+  const forged = 'a"} 1\nevil{x="\\'
+  metrics.gauge(gauge('app_x', 'A help\nwith \\ and a line feed.', ['v'])).set({ v: forged }, 1)
+  const text = await page(metrics)
+  t.match(text, 'app_x{v="a\\"} 1\\nevil{x=\\"\\\\"} 1\n')
+  t.match(text, '# HELP app_x A help\\nwith \\\\ and a line feed.\n')
+  t.same(samples(text, 'evil'), [])
+})
+
+t.test('the format follows the Accept header', async t => {
+  const metrics = new Metrics()
+  const scrape = new Scrape(metrics, [])
+  const f = async (accept: string | undefined, expected: string) => {
+    const { contentType } = await scrape.scrape(accept, within(1000))
+    t.match(contentType, expected, `${accept}`)
   }
-  await f(5, 0, 10, 'c_total 5')
-  await f(8, 0, 20, 'c_total 8')
-  await f(1, 15, 18, 'c_total 1')
-  const late = sum('c', point(9, {}, { startTimeUnixNano: at(15), timeUnixNano: at(17) }))
-  t.same(refused(from(SHOP, late)), { out_of_order: 1 })
-  t.same(await samples(), ['c_total 1'])
+  await f(undefined, 'text/plain; version=0.0.4')
+  await f('*/*', 'text/plain; version=0.0.4')
+  await f('text/html', 'text/plain; version=0.0.4')
+  await f('application/openmetrics-text', 'application/openmetrics-text; version=1.0.0')
+  await f('application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.5', 'text/plain')
+  await f('application/openmetrics-text;version=1.0.0;q=0.2,text/plain;version=0.0.4;q=0.5', 'text/plain')
+  await f('application/openmetrics-text;q=0', 'text/plain')
+  // The header of Prometheus 3.
+  await f(
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2',
+    'application/openmetrics-text; version=1.0.0',
+  )
 })
 
-t.test('deltas are added up; gaps are counted, repeated and overlapping ones are refused', async t => {
-  const { take, refused, samples, page } = sidecar(t)
-  const delta = (value: number, start: number, time: number) =>
-    from(SHOP, deltaSum('c', point(value, {}, { startTimeUnixNano: at(start), timeUnixNano: at(time) })))
-  take(delta(5, 0, 10))
-  take(delta(3, 10, 20))
-  t.same(await samples(), ['c_total 8'])
-  t.match((await page()).toString(), 'pillion_metrics_delta_gaps_total{reason="missing_interval"} 0')
-  t.same(refused(delta(3, 10, 20)), { out_of_order: 1 }, 'a retry of what was taken')
-  t.same(refused(delta(3, 15, 25)), { out_of_order: 1 }, 'an overlap')
-  take(delta(1, 30, 40))
-  t.same(await samples(), ['c_total 9'])
-  t.match((await page()).toString(), 'pillion_metrics_delta_gaps_total{reason="missing_interval"} 1')
-  take(delta(1, 40, 50), delta(2, 50, 60))
-  t.same(await samples(), ['c_total 12'], 'two intervals in one request')
-})
-
-t.test('the next process goes on counting where the last one stopped, if it sends deltas', async t => {
-  const { take, refused, samples } = sidecar(t)
-  const by = (pid: number, value: number, start: number, time: number) =>
-    from(
-      { ...SHOP, pid },
-      deltaSum('c', point(value, {}, { startTimeUnixNano: at(start), timeUnixNano: at(time) })),
-      sum('d', point(value, {}, { startTimeUnixNano: at(start), timeUnixNano: at(time) })),
-    )
-  take(by(1, 5, 0, 10))
-  take(by(2, 3, 4, 9))
-  t.same(await samples(), ['c_total 8', 'd_total 3'])
-  t.same(refused(by(1, 1, 10, 20), by(2, 1, 10, 20)), { duplicate_series: 2 }, 'but both at once are no one series')
-})
-
-const histogram = (temporality: number, points: readonly Message[], name = 'w'): Message => ({
-  name,
-  unit: 's',
-  histogram: { dataPoints: points, aggregationTemporality: temporality },
-})
-
-const bucketed = (bounds: readonly number[], counts: readonly number[], sum?: number, more: Message = {}): Message => ({
-  count: counts.reduce((all, each) => all + each, 0),
-  ...(sum === undefined ? {} : { sum }),
-  explicitBounds: bounds,
-  bucketCounts: counts,
-  startTimeUnixNano: at(0),
-  timeUnixNano: at(10),
-  ...more,
-})
-
-t.test('histograms have cumulative buckets, and no sum if the sender knows none', async t => {
-  const { take, samples } = sidecar(t)
-  take(from(SHOP, histogram(CUMULATIVE, [bucketed([0.5, 1], [1, 2, 3], 7.5)])))
-  t.same(await samples(), [
-    'w_seconds_bucket{le="0.5"} 1',
-    'w_seconds_bucket{le="1"} 3',
-    'w_seconds_bucket{le="+Inf"} 6',
-    'w_seconds_sum 7.5',
-    'w_seconds_count 6',
-  ])
-  take(from(SHOP, histogram(CUMULATIVE, [bucketed([], [], undefined, { count: 9, timeUnixNano: at(20) })])))
-  t.same(await samples(), ['w_seconds_bucket{le="+Inf"} 9', 'w_seconds_count 9'])
-})
-
-t.test('delta histograms are added while their buckets are the same, and begin again when they change', async t => {
-  const { take, samples, page } = sidecar(t)
-  const delta = (bounds: readonly number[], counts: readonly number[], i: number) =>
-    from(
-      SHOP,
-      histogram(DELTA, [bucketed(bounds, counts, 1, { startTimeUnixNano: at(i * 10), timeUnixNano: at(i * 10 + 10) })]),
-    )
-  take(delta([1], [1, 2], 0))
-  take(delta([1], [3, 4], 1))
-  const all = (le: string, low: number, sum: number, count: number) => [
-    `w_seconds_bucket{le="${le}"} ${low}`,
-    `w_seconds_bucket{le="+Inf"} ${count}`,
-    `w_seconds_sum ${sum}`,
-    `w_seconds_count ${count}`,
+t.test('a collector that fails or runs too long spoils only its own numbers', async t => {
+  const metrics = new Metrics()
+  const good = metrics.reading(gauge('app_good', 'Good.'))
+  const sources: Source[] = [
+    { name: 'good', collect: () => good.set({}, 1) },
+    {
+      name: 'broken',
+      collect: () => {
+        throw new Error('cannot read it')
+      },
+    },
+    { name: 'rejected', collect: () => Promise.reject(new Error('no')) },
+    { name: 'slow', collect: () => new Promise(() => {}) },
   ]
-  t.same(await samples(), all('1', 4, 2, 10))
-  take(delta([2], [1, 1], 2))
-  t.same(await samples(), all('2', 1, 1, 2))
-  t.match((await page()).toString(), 'pillion_metrics_delta_gaps_total{reason="changed_buckets"} 1')
-})
-
-const exponential = (temporality: number, ...points: readonly Message[]): Message => ({
-  name: 'e',
-  exponentialHistogram: { dataPoints: points, aggregationTemporality: temporality },
-})
-
-t.test('delta exponential histograms are added at the lower scale of the two', async t => {
-  const { take, page } = sidecar(t)
-  const native = (scale: number, offset: number, bucketCounts: readonly number[], i: number): Message => ({
-    count: 0,
-    sum: 1,
-    scale,
-    zeroCount: 1,
-    positive: { offset, bucketCounts },
-    startTimeUnixNano: at(i * 10),
-    timeUnixNano: at(i * 10 + 10),
-  })
-  // (1, 1.41] and (1.41, 2] at scale 1; then (1, 2] and (2, 4] at scale 0.
-  take(from({}, exponential(DELTA, native(1, 0, [1, 2], 0))))
-  take(from({}, exponential(DELTA, native(0, 0, [10, 20], 1))))
-  const text = (await page()).toString()
-  t.same(text.match(/^e_.*/gm), [
-    'e_bucket{le="1"} 2',
-    'e_bucket{le="2"} 15',
-    'e_bucket{le="4"} 35',
-    'e_bucket{le="+Inf"} 35',
-    'e_sum 2',
-    'e_count 35',
+  const scrape = new Scrape(metrics, sources)
+  const text = Buffer.concat((await scrape.scrape(undefined, within(50))).chunks).toString()
+  t.same(samples(text, 'app_good'), ['app_good 1'])
+  t.same(samples(text, 'pillion_collector_success').sort(), [
+    'pillion_collector_success{collector="broken"} 0',
+    'pillion_collector_success{collector="good"} 1',
+    'pillion_collector_success{collector="rejected"} 0',
+    'pillion_collector_success{collector="slow"} 0',
   ])
+  t.equal(samples(text, 'pillion_collector_duration_seconds').length, 4)
 })
 
-t.test('exponential histograms far apart, with negative values and of high scale are shown in few buckets', async t => {
-  const { take, samples } = sidecar(t)
-  const value = { count: 6, sum: 1, scale: 20, timeUnixNano: at(10) }
-  take(
-    from(
-      {},
-      exponential(CUMULATIVE, {
-        ...value,
-        positive: { offset: -1, bucketCounts: [1] },
-        negative: { offset: 1_048_576 * 3, bucketCounts: [2, 3] },
-      }),
-    ),
-  )
-  const lines = await samples()
-  t.ok(lines.length <= 23, `${lines.length} lines`)
-  t.match(lines.at(-1), 'e_count 6')
-  const f = (le: number) => lines.find(line => line.includes(`le="${le}"`))?.split(' ')[1]
-  t.equal(f(1), '6')
-  t.ok(
-    lines.some(line => /le="-8"/.test(line)),
-    'negative bounds',
-  )
-})
-
-t.test('summaries keep their quantiles in order', async t => {
-  const { take, samples } = sidecar(t)
-  const quantileValues = [
-    { quantile: 0.99, value: 5 },
-    { quantile: 0.5, value: 2 },
-  ]
-  take(
-    from(SHOP, { name: 's', summary: { dataPoints: [{ count: 10, sum: 30, quantileValues, timeUnixNano: at(1) }] } }),
-  )
-  t.same(await samples(), ['s{quantile="0.5"} 2', 's{quantile="0.99"} 5', 's_sum 30', 's_count 10'])
-})
-
-t.test('exemplars lead from a counter and from each bucket to a trace', async t => {
-  const { take, samples } = sidecar(t)
-  const ids = { traceId: Buffer.alloc(16, 0xab), spanId: Buffer.alloc(8, 0xcd) }
-  const exemplar = (value: number, seconds: number, more: Message = ids): Message => ({
-    asDouble: value,
-    timeUnixNano: at(seconds),
-    ...more,
-  })
-  const labels = `trace_id="${'ab'.repeat(16)}",span_id="${'cd'.repeat(8)}"`
-  take(
-    from(
-      SHOP,
-      sum('c', point(1, {}, { exemplars: [exemplar(1, 1), exemplar(1, 3), exemplar(1, 2)] })),
-      histogram(CUMULATIVE, [
-        bucketed([1, 2], [5, 5, 5], 20, {
-          exemplars: [
-            exemplar(0.5, 1, { ...ids, filteredAttributes: attributes({ user: 'u1', trace_id: 'forged' }) }),
-            exemplar(3, 2, { filteredAttributes: attributes({ long: 'x'.repeat(200) }) }),
-            exemplar(1.5, 2, { ...ids, filteredAttributes: attributes({ long: 'x'.repeat(200) }) }),
-          ],
-        }),
-      ]),
-      gauge('g', point(1, {}, { exemplars: [exemplar(1, 1)] })),
-    ),
-  )
-  const lines = await samples(OPENMETRICS)
-  t.same(lines.slice(0, 5), [
-    `c_total 1 # {${labels}} 1 1750000003.000`,
-    'g 1',
-    `w_seconds_bucket{le="1.0"} 5 # {${labels},user="u1"} 0.5 1750000001.000`,
-    `w_seconds_bucket{le="2.0"} 10 # {${labels}} 1.5 1750000002.000`,
-    'w_seconds_bucket{le="+Inf"} 15',
-  ])
-})
-
-t.test('a series ends with the flag "no recorded value", or when nothing updates it', async t => {
-  const { take, refused, samples, clock, page } = sidecar(t)
-  take(from(SHOP, gauge('a', point(1)), gauge('b', point(1), point(2, { x: 'y' }))))
-  t.same(refused(from(SHOP, gauge('b', { attributes: [], flags: 1, timeUnixNano: at(20) }))), {})
-  t.same(await samples(), ['a 1', 'b{x="y"} 2'])
-  await clock.pass(299_000)
-  take(from(SHOP, gauge('a', point(3, {}, { timeUnixNano: at(30) }))))
-  await clock.pass(2000)
-  t.same(await samples(), ['a 3'])
-  t.match((await page()).toString(), 'pillion_metrics_expired_series_total 1\n')
-  await clock.pass(300_000)
-  t.same(await samples(), [])
-  take(from(SHOP, deltaSum('a', point(1))))
-  t.same(await samples(), ['a_total 1'], 'and the name is free again for another type')
-})
-
-t.test('beyond the limit points are refused, counted exactly, and what expires makes room', async t => {
-  const { take, refused, samples, clock } = sidecar(t, { limit: 100 })
-  const many = (offset: number, count: number) =>
-    from({}, gauge('g', ...Array.from({ length: count }, (_, i) => point(i, { i: offset + i }))))
-  t.same(refused(many(0, 150)), { series_limit: 50 })
-  t.same(refused(many(50, 5000)), { series_limit: 4950 }, 'known ones are still updated')
-  t.equal((await samples()).length, 100)
-  t.match(take(many(1000, 1))[0], { items: 1, text: 'data points of label sets beyond metrics.limit' })
-  await clock.pass(301_000)
-  t.same(refused(many(1000, 100)), {}, 'without a scrape in between')
-  t.equal((await samples()).length, 100)
-})
-
-t.test('what Prometheus could not take, or could mistake, is refused and named', async t => {
-  const { refused, samples, take } = sidecar(t)
-  const f = (reason: string, ...metrics: readonly Message[]) => {
-    const all = take(from(SHOP, ...metrics))
-    t.same(
-      all.map(each => [each.reason, each.items]),
-      [[reason, 1]],
-      all[0]?.text ?? reason,
-    )
+t.test('a collection that has not ended is not begun again', async t => {
+  const metrics = new Metrics()
+  let calls = 0
+  const ends = Promise.withResolvers<void>()
+  const source = {
+    name: 'slow',
+    collect: () => {
+      calls++
+      return ends.promise
+    },
   }
-  const one = point(1)
-  take(from(SHOP, gauge('known', one), histogram(CUMULATIVE, [bucketed([1], [1, 1], 1)], 'hist')))
-  const before = await samples()
-  f('name_collision', sum('pillion.otlp.received.items', one))
-  f('name_collision', gauge('pillion_series', one))
-  f('name_collision', gauge('target.info', one))
-  f('name_collision', gauge('up', one))
-  f('name_collision', gauge('scrape_duration_seconds', one))
-  f('type_conflict', { name: 'known', summary: { dataPoints: [{ count: 1 }] } })
-  f('type_conflict', gauge('hist_seconds_count', one))
-  f('type_conflict', sum('known', one))
-  f('invalid_name', gauge('', one))
-  f('invalid_name', gauge('···', one))
-  f('invalid_name', gauge('x'.repeat(300), one))
-  f('unspecified_temporality', { name: 'u', sum: { dataPoints: [one], isMonotonic: true } })
-  f('invalid_point', gauge('none', { timeUnixNano: at(1) }))
-  f('invalid_point', sum('neg', point(-1)))
-  f('invalid_point', sum('nan', { asDouble: Number.NaN }))
-  f('invalid_point', histogram(CUMULATIVE, [bucketed([1, 2], [1, 1])]))
-  f('invalid_point', histogram(CUMULATIVE, [bucketed([2, 1], [1, 1, 1])]))
-  f('invalid_point', histogram(CUMULATIVE, [bucketed([Number.NaN], [1, 1])]))
-  f(
-    'invalid_point',
-    histogram(CUMULATIVE, [
-      bucketed(
-        Array.from({ length: 200 }, (_, i) => i),
-        Array(201).fill(1),
-      ),
-    ]),
-  )
-  f('invalid_point', exponential(CUMULATIVE, { scale: -5, positive: { offset: 0, bucketCounts: [1] } }))
-  f('invalid_point', exponential(CUMULATIVE, { scale: 0, positive: { offset: 2_000_000_000, bucketCounts: [1] } }))
-  f('invalid_point', exponential(CUMULATIVE, { scale: 0, positive: { offset: 0, bucketCounts: Array(5000).fill(1) } }))
-  f('invalid_point', { name: 's', summary: { dataPoints: [{ quantileValues: [{ quantile: 2, value: 1 }] }] } })
-  f('label_limit', gauge('wide', point(1, Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`a${i}`, 1])))))
-  f('label_limit', gauge('long', point(1, { a: 'x'.repeat(5000) })))
-  f('label_limit', gauge('longer', point(1, { a: 'x'.repeat(1_000_000) })))
-  t.same(await samples(), before, 'and nothing of it is left')
-  t.same(refused(from(SHOP, sum('ok', one, point(-1, { a: 1 })))), { invalid_point: 1 }, 'the good ones are taken')
+  const scrape = new Scrape(metrics, [source])
+  await scrape.scrape(undefined, within(20))
+  await scrape.scrape(undefined, within(20))
+  t.equal(calls, 1)
+  ends.resolve()
+  await new Promise(setImmediate)
+  const { chunks } = await scrape.scrape(undefined, within(1000))
+  t.equal(calls, 2)
+  t.match(Buffer.concat(chunks).toString(), 'pillion_collector_success{collector="slow"} 1')
 })
 
-t.test('attributes cannot forge labels or lines', async t => {
-  const { take, page } = sidecar(t)
-  const forged = 'a"} 1\nevil{x="\\\r\0\u2028'
-  take(
-    from(
-      SHOP,
-      gauge(
-        'g',
-        point(1, { le: '1', job: 'mine', __name__: 'x', 'a-b': 'one', 'a.b': 'two', v: forged, '': 'empty', none: '' }),
-      ),
-    ),
-  )
-  const text = (await page()).toString()
-  const line = text.split('\n').find(each => each.startsWith('g{'))
+t.test('scrapes that arrive together share one collection, whatever their format', async t => {
+  const metrics = new Metrics()
+  let calls = 0
+  const scrape = new Scrape(metrics, [{ name: 'counted', collect: async () => void calls++ }])
+  const [a, b, c] = await Promise.all([
+    scrape.scrape(undefined, within(1000)),
+    scrape.scrape(undefined, within(1000)),
+    scrape.scrape(OPENMETRICS, within(1000)),
+  ])
+  t.equal(calls, 1)
+  t.equal(a, b)
+  t.not(a, c)
+})
+
+/** A table with a counter and a histogram over one label. */
+function shop(limit: number) {
+  const metrics = new Metrics()
+  const table = metrics.table('shop', ['route'], limit)
+  const calls = new CounterColumn(table, counter('shop_calls_total', 'Calls.', ['route']), { exemplars: true })
+  const wait = new HistogramColumn(table, histogram('shop_wait_seconds', 'Wait.', ['route'], [0.1, 1]))
+  metrics.add(calls)
+  metrics.add(wait)
+  const slot = (route: string) => table.slot(Uint32Array.of(table.symbols.text(route)))
+  return { metrics, table, calls, wait, slot }
+}
+
+t.test('a series table writes what prom-client would, from slots', async t => {
+  const { metrics, calls, wait, slot } = shop(10)
+  calls.add(slot('/a'), 1)
+  calls.add(slot('/a'), 1)
+  calls.add(slot('/"b"\n'), 1)
+  wait.observe(slot('/a'), 0.05)
+  wait.observe(slot('/a'), 3)
+  const text = await page(metrics)
+  t.same(samples(text, 'shop_'), [
+    'shop_calls_total{route="/a"} 2',
+    'shop_calls_total{route="/\\"b\\"\\n"} 1',
+    'shop_wait_seconds_bucket{route="/a",le="0.1"} 1',
+    'shop_wait_seconds_bucket{route="/a",le="1"} 1',
+    'shop_wait_seconds_bucket{route="/a",le="+Inf"} 2',
+    'shop_wait_seconds_sum{route="/a"} 3.05',
+    'shop_wait_seconds_count{route="/a"} 2',
+  ])
+  const theirs = await metrics.registry.getMetricsAsString(calls as never)
+  t.match(theirs, 'shop_calls_total{route="/a"} 2', 'prom-client itself can read the table')
+})
+
+t.test('beyond its limit a table counts in one overflow series, and the total stays exact', async t => {
+  const { metrics, table, calls, slot } = shop(100)
+  for (let i = 0; i < 1000; i++) calls.add(slot(`/${i}`), 1)
+  for (let i = 0; i < 100; i++) calls.add(slot(`/${i}`), 1)
+  t.equal(table.series, 100)
+  const text = await page(metrics)
+  const lines = samples(text, 'shop_calls_total')
+  t.equal(lines.length, 101)
   t.equal(
-    line,
-    `g{a_b="one;two",exported_job="mine",exported_le="1",instance="one",job="eu/shop",key_name_="x",v="a\\"} 1\\nevil{x=\\"\\\\\r\0\u2028"} 1`,
+    lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0),
+    1100,
   )
+  t.same(lines[0], 'shop_calls_total{metric_overflow="true"} 900')
+  t.match(text, 'pillion_series{family="shop"} 100')
+  t.match(text, 'pillion_series_overflow_total{family="shop"} 900')
 })
 
-t.test('values of every type become label texts', async t => {
-  const { take, samples } = sidecar(t)
-  const values = {
-    big: 9007199254740993n,
-    bool: false,
-    bytes: Buffer.from('hi'),
-    double: 0.5,
-    empty: null,
-    list: [1, 'a', null, true],
-    map: { k: [1.5] },
-    negative: -5,
+t.test('exemplars stand on counters and buckets in OpenMetrics only, the newest one each', async t => {
+  const { metrics, calls, wait, slot } = shop(10)
+  const ids = Buffer.alloc(24, 0xab)
+  calls.add(slot('/a'), 1)
+  calls.exemplar(slot('/a'), 1, 1750000000.1234, ids, 0, 16)
+  const cell = wait.observe(slot('/a'), 0.5)
+  wait.exemplar(cell, 0.5, 1750000000.5, ids, 0, 16)
+  const exemplar = `# {trace_id="${'ab'.repeat(16)}",span_id="${'ab'.repeat(8)}"}`
+  const text = await page(metrics, OPENMETRICS)
+  t.match(text, `shop_calls_total{route="/a"} 1 ${exemplar} 1 1750000000.123\n`)
+  t.match(text, `shop_wait_seconds_bucket{route="/a",le="1.0"} 1 ${exemplar} 0.5 1750000000.500\n`)
+  t.match(text, 'shop_wait_seconds_bucket{route="/a",le="0.1"} 0\n')
+  t.notMatch(await page(metrics), 'trace_id')
+})
+
+t.test('a table grows far beyond its first size without losing a number', async t => {
+  const { metrics, calls, wait, slot } = shop(5000)
+  for (let round = 0; round < 3; round++)
+    for (let i = 0; i < 5000; i++) {
+      calls.add(slot(`/${i}`), 1)
+      wait.observe(slot(`/${i}`), i % 2)
+    }
+  const text = await page(metrics)
+  t.equal(
+    samples(text, 'shop_calls_total').every(line => line.endsWith(' 3')),
+    true,
+  )
+  t.equal(samples(text, 'shop_wait_seconds_count').length, 5000)
+  t.match(text, 'shop_wait_seconds_sum{route="/4999"} 3\n')
+})
+
+t.test('symbols are found by their bytes, and long values are cut to 256', async t => {
+  const { symbols } = new SeriesTable(['a'], 10)
+  const long = Buffer.alloc(1000, 'x')
+  const one = symbols.intern(long, 0, 1000)
+  t.equal(symbols.escaped(one), 'x'.repeat(256))
+  t.equal(symbols.find(long, 0, 300), one)
+  t.equal(symbols.find(long, 0, 255), -1)
+  t.equal(
+    symbols.escaped(symbols.intern(Buffer.from([0xff, 0x61]), 0, 2)),
+    '\ufffda',
+    'bytes that are not UTF-8 are shown as such',
+  )
+  for (let i = 0; i < 3000; i++) symbols.text(`value ${i}`)
+  t.equal(symbols.size, 3002)
+  t.equal(symbols.text('value 2999'), 3001)
+})
+
+t.test('numbers are spelled as JavaScript spells them, whichever way they are written', async t => {
+  const { Page } = await import('../../metrics/page.ts')
+  const f = (value: number, expected = String(value)): void => {
+    const out = new Page()
+    out.number(value)
+    t.equal(Buffer.concat(out.take()).toString(), expected)
   }
-  take(from({}, gauge('g', point(1, values))))
-  t.same(await samples(), [
-    'g{big="9007199254740993",bool="false",bytes="aGk=",double="0.5",list="[1,\\"a\\",null,true]",map="{\\"k\\":[1.5]}",negative="-5"} 1',
-  ])
+  for (const value of [0, 7, 10, 99, 100, 12_345, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e21, -1, -0.5]) f(value)
+  for (const value of [0.5, 1.25, 0.001, 0.000001, 9.99e-7, 0.0000015, 0.1 + 0.2, 999_999.999999999, 1e6 + 0.5])
+    f(value)
+  for (const value of [0.999999999, 0.9999999999, 1.000000001, 123.456, 5e-324, Number.MAX_VALUE]) f(value)
+  // Nanoseconds as a span has them, and what is nearly one.
+  for (let n = 1; n < 2e15; n = n * 3 + 1) for (const value of [n / 1e9, n * 1e-9, n / 1e9 + n / 7e12]) f(value)
+  f(Number.NaN, 'NaN')
+  f(Number.POSITIVE_INFINITY, '+Inf')
+  f(Number.NEGATIVE_INFINITY, '-Inf')
 })
 
-t.test('a request is understood in every order and partition that protobuf allows', async t => {
-  const { take, samples } = sidecar(t)
-  const { ld, double, fixed64, number, attribute } = await import('../otlp/requests.ts')
-  // The resource in two pieces, one of them last; the sum in two pieces; bucket counts unpacked.
-  const metric = ld(2, ld(7, ld(1, double(4, 3))), ld(1, 'c'), ld(7, number(2, 2), number(3, 1)))
-  const split = ld(
-    2,
-    ld(9, ld(1, fixed64(6, 1n), ld(7, Buffer.from(new Float64Array([1]).buffer)), fixed64(6, 2n)), number(2, 2)),
-    ld(1, 'h'),
-  )
-  take(
-    ld(
-      1,
-      ld(1, attribute(1, 'service.name', 'a')),
-      ld(2, metric, split),
-      ld(1, attribute(1, 'service.instance.id', 'b')),
-    ),
-  )
-  t.same(await samples(), ['c_total 3', 'h_bucket{le="1"} 1', 'h_bucket{le="+Inf"} 3', 'h_count 3'])
-  const { page } = sidecar(t)
-  t.notMatch((await page()).toString(), 'job=')
-})
-
-t.test(
-  'of a metric with two kinds of data the last one holds, and the points of the first are accounted for',
-  async t => {
-    const { refused, samples } = sidecar(t)
-    const { ld, double } = await import('../otlp/requests.ts')
-    const points = ld(1, double(4, 3))
-    t.same(refused(ld(1, ld(2, ld(2, ld(1, 'm'), ld(11, points, points), ld(5, points))))), { invalid_point: 2 })
-    t.same(await samples(), ['m 3'])
-  },
-)
-
-t.test('the ledger of the door is exact, and the sender is told what was refused', async t => {
-  const { running, host } = start({ limit: 50 })
-  const { fetch, counted, value } = await doors(t, { spans: [], metrics: [running] })
-  const points = Array.from({ length: 80 }, (_, i) => point(i, { i }))
-  const body = encoded(
-    from(SHOP, gauge('g', ...points), sum('bad', point(-1)), gauge('up', point(1), point(2, { a: 1 }))),
-  )
-  const answer = await fetch('/v1/metrics', { body })
-  t.equal(answer.status, 200)
-  t.match(answer.body.toString(), 'refused 30 data points of label sets beyond metrics.limit')
-  t.equal(await value('pillion_otlp_received_items_total{signal="metrics"}'), 83)
-  t.equal(await value('pillion_otlp_accepted_items_total{signal="metrics"}'), 50)
-  t.same(await counted('pillion_otlp_refused_items_total'), {
-    '{signal="metrics",reason="series_limit"}': 30,
-    '{signal="metrics",reason="invalid_point"}': 1,
-    '{signal="metrics",reason="name_collision"}': 2,
-  })
-  t.match(await host.metrics.registry.metrics(), 'g{i="49",instance="one",job="eu/shop"} 49')
-})
-
-t.test('nothing is left of senders that come and go', async t => {
-  const { take, samples, clock, page } = sidecar(t, { limit: 50 })
-  for (let round = 0; round < 200; round++) {
-    take(from({ ...SHOP, pid: round }, gauge('g', point(round, {}, { timeUnixNano: at(round) }))))
-    take(from({ 'service.name': `s${round}` }, gauge('h', point(round, { x: 'y' }))))
+t.test('a scrape that is written while it is read says what a whole one says', async t => {
+  const { metrics, calls, wait, slot } = shop(6000)
+  for (let n = 0; n < 6000; n++) {
+    const at = slot(`/${n}${'x'.repeat(n % 300)}`)
+    calls.add(at, n)
+    wait.observe(at, n / 1000)
   }
-  t.equal((await samples()).filter(line => line.startsWith('g')).length, 1, 'the last process holds the series')
-  await clock.pass(400_000)
-  t.same(await samples(), [])
-  t.match((await page()).toString(), 'pillion_series{family="otlp_metrics"} 0\n')
-})
-
-t.test('a cardinality attack costs little, and every point is accounted for', async t => {
-  const { take, samples } = sidecar(t)
-  const bytes = encoded(
-    from(SHOP, gauge('g', ...Array.from({ length: 50_000 }, (_, i) => point(i, { user: `user ${i}`, b: 'c', d: i })))),
-  )
-  const names = encoded(from(SHOP, ...Array.from({ length: 20_000 }, (_, i) => gauge(`n${i}`, point(i)))))
-  const owners = encoded(
-    ...Array.from({ length: 10_000 }, (_, i) => from({ 'service.name': `s${i}` }, gauge('z', point(i)))),
-  )
-  for (const [request, items] of [
-    [bytes, 50_000],
-    [names, 20_000],
-    [owners, 10_000],
-    [bytes, 50_000],
-  ] as const) {
-    const begin = performance.now()
-    const refused = take(request).reduce((all, each) => all + each.items, 0)
-    t.comment(`${items} points: ${(performance.now() - begin).toFixed(0)} ms`)
-    t.ok(refused >= items - 2000, `${refused} of ${items} refused`)
+  const scrape = new Scrape(metrics, [])
+  for (const accept of [undefined, OPENMETRICS]) {
+    const whole = Buffer.concat((await scrape.scrape(accept, within(5000))).chunks)
+    const parts: Buffer[] = []
+    const { chunks, release } = await scrape.stream(accept, within(5000))
+    for await (const chunk of chunks) {
+      parts.push(Buffer.from(chunk))
+      chunk.fill('#')
+      release?.(chunk)
+    }
+    t.ok(parts.length > 10)
+    t.ok(Buffer.concat(parts).equals(whole))
   }
-  const lines = await samples()
-  t.ok(lines.length <= 2000)
 })

@@ -1,15 +1,15 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${env:NAME} in texts is a subject of this file
 
-// The configuration file: what it may hold, and what is said about each mistake.
+// The configuration file: its format, and the message for each mistake.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createWriteStream, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { decode, openFile } from '../../options/file.ts'
 import { type Reading, read } from '../../options/read.ts'
+import fc from '../property.ts'
 import { schema } from './schema.ts'
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/config')
@@ -28,7 +28,7 @@ async function readBytes(name: string, bytes: Uint8Array): Promise<Reading<unkno
   return read(schema, { file, environment })
 }
 
-/** The lines that a mistake is answered with, or the values. */
+/** The messages about the mistakes, or the values. */
 async function told(text: string): Promise<unknown> {
   const reading = await readBytes('pillion.yaml', Buffer.from(text))
   return reading.ok ? reading.values : reading.problems.map(each => each.text)
@@ -46,7 +46,7 @@ t.test('each mistake is answered with its place, what is wrong and what to do', 
   }
 })
 
-t.test('what is right is read', async t => {
+t.test('a file without mistakes is read', async t => {
   const good = async (name: string): Promise<unknown> => {
     const reading = await readBytes(name, readFileSync(join(FIXTURES, 'good', `${name}.yaml`)))
     return reading.ok ? reading.values : reading.problems
@@ -107,7 +107,7 @@ t.test('after fifty problems it is enough', async t => {
   t.ok(Array.isArray(lines))
   const [last, ...before] = Array.isArray(lines) ? lines.toReversed() : []
   t.equal(before.length, 50)
-  t.equal(last, 'there are more than 50 problems; mend these first')
+  t.equal(last, 'there are more than 50 problems; correct these first')
 })
 
 t.test('no document makes the reader throw, and what it says is one line each', async () => {
@@ -173,7 +173,7 @@ t.test('random bytes do not make the reader throw', async () => {
   )
 })
 
-t.test('a file is opened with a bound, wherever it comes from', async t => {
+t.test('a file is read up to a limit, wherever it comes from', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'pillion-'))
   t.teardown(() => execFileSync('rm', ['-r', folder]))
   const file = join(folder, 'pillion.yaml')
@@ -186,4 +186,22 @@ t.test('a file is opened with a bound, wherever it comes from', async t => {
   t.same(await openFile('/dev/zero'), {
     problem: '/dev/zero: is larger than 1 MiB; a configuration is a few kilobytes',
   })
+})
+
+t.test('a pipe is read until its writer closes it, and not waited for without end', async t => {
+  const pipe = join(t.testdir(), 'pillion.yaml')
+  execFileSync('mkfifo', [pipe])
+  const problem = `${pipe}: cannot read the file: nobody has written all of it into the pipe within 0.2 s`
+  t.same(await openFile(pipe, 200), { problem }, 'nobody opens it')
+  const reading = openFile(pipe, 20_000)
+  const writer = createWriteStream(pipe)
+  writer.write('app: ')
+  await new Promise(resolve => setTimeout(resolve, 50))
+  writer.end('{name: shop}')
+  t.same(await reading, { name: pipe, text: 'app: {name: shop}' })
+  const late = openFile(pipe, 200)
+  const open = createWriteStream(pipe)
+  open.write('app: ')
+  t.same(await late, { problem }, 'its writer does not close it')
+  open.destroy()
 })

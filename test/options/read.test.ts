@@ -67,6 +67,25 @@ t.test('a nearer source may turn something off', async t => {
   })
 })
 
+t.test('an address by itself is app.url, and HOST:PORT is one', async t => {
+  const f = async (args: string[], url: string) => {
+    t.match(await values({ args }), { app: { url } }, args.join(' '))
+    t.equal(await origin('app.url', { args }), 'flag --app.url')
+  }
+  await f(['--app.url', 'localhost:8080'], 'http://localhost:8080/')
+  await f(['--app.url', '127.0.0.1:8080/shop'], 'http://127.0.0.1:8080/shop')
+  await f(['--app.url=[::1]:80'], 'http://[::1]/')
+  await f(['http://127.0.0.1:8080'], 'http://127.0.0.1:8080/')
+  await f(['localhost:8080'], 'http://localhost:8080/')
+  await f(['HTTPS://shop.example/'], 'https://shop.example/')
+  await f(['check', 'http://127.0.0.1:8080', '--app.name', 'x'], 'http://127.0.0.1:8080/')
+  t.same(await problems({ args: ['localhost'] }), ['localhost: unknown command; see pillion help'])
+  t.same(await problems({ args: ['localhost:8080', 'localhost:8081'] }), [
+    '--app.url: is given twice; keep one of them',
+  ])
+  t.match(await problems({ args: ['--app.url', 'mailto:a'] }), [/^--app\.url: must be a URL/])
+})
+
 t.test('flags are written with a space, with an equals sign, or bare when they are true or false', async t => {
   t.match(await values({ args: ['--app.port', '80', '--app.name=a=b', '--health.guess'] }), {
     app: { port: 80, name: 'a=b' },
@@ -88,7 +107,7 @@ t.test('lists are separated by commas, and repeated flags add to them', async t 
   ])
 })
 
-t.test('tables of a list are numbered, and change single options of what the file has', async t => {
+t.test('mappings in a list are numbered, and change single options of what the file has', async t => {
   const given = {
     args: ['--health.probes.1.interval=3s'],
     env: { PILLION_HEALTH_PROBES_0_URL: 'http://127.0.0.1/env', PILLION_HEALTH_PROBES_2_NAME: 'third' },
@@ -123,8 +142,8 @@ t.test('an unknown flag is answered with the one that was meant', async t => {
     '--health.probes.3.intervall: unknown option; did you mean --health.probes.3.interval?',
   )
   await f(['--confg=x'], '--confg: unknown option; did you mean --config?')
-  await f(['--frobnicate'], '--frobnicate: unknown option; see pillion help for those there are')
-  await f(['-x'], '-x: unknown option; see pillion help for those there are')
+  await f(['--frobnicate'], '--frobnicate: unknown option; see pillion help')
+  await f(['-x'], '-x: unknown option; see pillion help')
   await f(['--app'], '--app: unknown option; it is a group of options, such as --app.name, --app.url, --app.port')
   await f(
     ['--health.probes=x'],
@@ -134,26 +153,26 @@ t.test('an unknown flag is answered with the one that was meant', async t => {
     ['--health.probes.01.name=x'],
     '--health.probes.01.name: unknown option; did you mean --health.probes.0.name?',
   )
-  await f(['--__proto__=x'], '--__proto__: unknown option; see pillion help for those there are')
+  await f(['--__proto__=x'], '--__proto__: unknown option; see pillion help')
   await f(['--no-app.name'], '--no-app.name: unknown option; did you mean --app.name?')
 })
 
 t.test('a flag that is used wrongly says how to use it', async t => {
   const f = async (args: string[], expected: string) => t.same(await problems({ args }), [expected], args.join(' '))
   await f(['--app.url'], '--app.url: needs a value: --app.url=… (a URL (http://… or https://…))')
-  await f(['--app.name', '--health.guess'], '--app.name: needs a value: --app.name=… (a text)')
+  await f(['--app.name', '--health.guess'], '--app.name: needs a value: --app.name=… (a string)')
   await f(['--app.port=http'], '--app.port: must be a whole number from 1 to 65535, not "http"')
   await f(['--app.port=1', '--app.port=2'], '--app.port: is given twice; keep one of them')
   await f(['--no-health.guess=true'], '--no-health.guess: takes no value; write --health.guess=true')
   await f(['--config'], '--config: needs the name of a file')
-  await f(['--config', 'a', '--config.file=b'], '--config.file: is given twice; there is one file')
+  await f(['--config', 'a', '--config.file=b'], '--config.file: is given twice; only one file can be read')
 })
 
 t.test('an unknown variable is answered with the one that was meant', async t => {
   const f = async (name: string, expected: string) => t.same(await problems({ env: { [name]: 'x' } }), [expected])
   await f('PILLION_APP_ULR', 'PILLION_APP_ULR: unknown variable; did you mean PILLION_APP_URL?')
   await f('PILLION_CONFG', 'PILLION_CONFG: unknown variable; did you mean PILLION_CONFIG?')
-  await f('PILLION_NOTHING_LIKE_IT', 'PILLION_NOTHING_LIKE_IT: unknown variable; see pillion help for those there are')
+  await f('PILLION_NOTHING_LIKE_IT', 'PILLION_NOTHING_LIKE_IT: unknown variable; see pillion help')
   await f('PILLION_APP_PORT', 'PILLION_APP_PORT: must be a whole number from 1 to 65535, not "x"')
   t.same(await problems({ env: { PILLION_CONFIG: 'x', OTHER_APP_URL: 'x', pillion_x: 'y' } }), [])
 })
@@ -179,18 +198,16 @@ t.test('the variables that Kubernetes sets for a Service named pillion are not o
     PILLION_WEB_PORT: 'tcp://10.0.0.7:19464',
   }
   t.same(await problems({ env }), [])
-  t.same(await problems({ env: { PILLION_PORT: '8080' } }), [
-    'PILLION_PORT: unknown variable; see pillion help for those there are',
-  ])
+  t.same(await problems({ env: { PILLION_PORT: '8080' } }), ['PILLION_PORT: unknown variable; see pillion help'])
 })
 
-t.test('an OTEL_ variable that cannot be read is passed over with a warning', async t => {
+t.test('an OTEL_ variable with a bad value is ignored with a warning', async t => {
   const otel = section('', { limit: { ...schema.fields.spans.fields.limit, otel: 'OTEL_LIMIT' } })
   const reading = await read(otel, { environment: { OTEL_LIMIT: 'many' } })
   t.match(reading, {
     ok: true,
     values: { limit: 2000 },
-    warnings: ['OTEL_LIMIT: must be a whole number from 1, not "many"; it is passed over, set --limit instead'],
+    warnings: ['OTEL_LIMIT: must be a whole number from 1, not "many"; it is ignored, set --limit instead'],
   })
 })
 
@@ -247,15 +264,17 @@ t.test('the command line has a command, options, and a command of the applicatio
 t.test('a command that is used wrongly says how to use it', async t => {
   const f = async (args: string[], expected: string) => t.same(await problems({ args }), [expected], args.join(' '))
   await f(['chekc'], 'chekc: unknown command; did you mean check?')
-  await f([''], '"": unknown command; see pillion help for those there are')
-  await f(['__proto__'], '__proto__: unknown command; see pillion help for those there are')
+  await f([''], '"": unknown command; see pillion help')
+  await f(['8080'], '8080: unknown command; an application on this port is localhost:8080')
+  await f([':8080'], ':8080: unknown command; an application on this port is localhost:8080')
+  await f(['__proto__'], '__proto__: unknown command; see pillion help')
   await f(['run'], 'run: needs a command after "--", as in: pillion run -- node server.js')
   await f(['run', '--'], 'run: needs a command after "--", as in: pillion run -- node server.js')
   await f(['run', 'node', 'server.js'], 'node: the command comes after "--", as in: pillion run -- node')
-  await f(['--', 'node', 'x'], '--: only run takes a command, as in: pillion run -- node')
-  await f(['check', '--', 'node'], '--: only run takes a command, as in: pillion run -- node')
+  await f(['--', 'node', 'x'], '--: only run and exec take a command, as in: pillion run -- node')
+  await f(['check', '--', 'node'], '--: only run and exec take a command, as in: pillion run -- node')
   await f(['check', 'pillion.yaml'], 'pillion.yaml: unexpected; options begin with --')
-  await f(['check', '--json'], '--json: only metrics and version can print JSON')
+  await f(['check', '--json'], '--json: only metrics, version, flight can print JSON')
 })
 
 t.test('nearest finds what was meant, and nothing when nothing is near', async t => {

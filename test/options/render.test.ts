@@ -1,14 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${env:NAME} in texts is a subject of this file
 
-// What is made from the schema: help, docs/options.md, the JSON Schema, print-config.
+// Everything that is generated from the schema: help, docs/options.md, the JSON Schema, print-config.
 
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { parse } from 'yaml'
-import { helpText } from '../../options/help.ts'
+import { helpText, topicHelp, wholeHelp } from '../../options/help.ts'
 import { jsonSchema } from '../../options/jsonschema.ts'
 import { bytes, duration, type Kind, list, listen, section, text } from '../../options/kinds.ts'
 import { optionsMarkdown } from '../../options/markdown.ts'
@@ -16,6 +15,7 @@ import { flagOf, Names, variableOf } from '../../options/names.ts'
 import { withoutSecrets } from '../../options/opaque.ts'
 import { printConfig } from '../../options/print.ts'
 import { read } from '../../options/read.ts'
+import fc from '../property.ts'
 import { schema } from './schema.ts'
 
 const GOOD = join(import.meta.dirname, '../fixtures/config/good')
@@ -58,11 +58,12 @@ web:
   token: "[redacted]"                                   # file pillion.yaml:3:14
   keys: ["[redacted]", "[redacted]"]                    # file pillion.yaml:3:36
   body: 16MiB                                           # default
+  # memory: not set                                     # default
 `,
   )
 })
 
-t.test('what print-config prints is read back as the same', async t => {
+t.test('the output of print-config is read back as the same', async t => {
   const file = readFileSync(join(GOOD, 'full.yaml'), 'utf8').replace(/^ {2}(token|keys):.*\n/gm, '')
   const once = await printed(file)
   const bare = (text: string): string => text.replaceAll(/ +# .*/g, '')
@@ -86,21 +87,52 @@ t.test('the userinfo and the query of a URL are not printed', async t => {
   f('what?no', 'what?no')
 })
 
-t.test('help names every option, its variable can be told from it, and no secret default', async t => {
-  const help = helpText(schema)
+t.test('help shows the commands and the options to begin with, and how to see the others', async t => {
+  const help = helpText(schema, ['app.url', 'health.probes[].name'])
+  t.match(help, '  pillion run [options] -- CMD ARGS…      start an application')
+  t.match(help, '  --app.url  a URL')
+  t.match(help, '  --health.probes.0.name  a string\n        Its name.\n')
+  t.notMatch(help, '--app.name')
+  t.match(help, `There are ${new Names(schema).paths().length} options. pillion help SECTION`)
+  t.match(help, 'Sections: app, health, spans, web.')
+  for (const line of help.split('\n')) t.ok(line.length <= 140, line)
+})
+
+t.test('help --all names every option, its variable can be told from it, and no secret default', async t => {
+  const help = wholeHelp(schema)
   const names = new Names(schema)
   for (const path of names.paths()) t.match(help, `  ${flagOf(path)}`)
   t.match(help, '  pillion run [options] -- CMD ARGS…      start an application')
   t.match(help, '  --health.guess, --no-health.guess  true or false; default true\n        Whether to guess.\n')
-  t.match(help, '  --app.name  a text; default OTEL_SERVICE_NAME\n')
+  t.match(help, '  --app.name  a string; default OTEL_SERVICE_NAME\n')
   for (const line of help.split('\n')) t.ok(line.length <= 140, line)
   for (const path of names.paths()) t.equal(names.variable(variableOf(path))?.path, path.replace('[]', '[0]'))
 })
 
+t.test('help about a section, a list, an option or a command says only that', async t => {
+  const f = (topic: string, has: RegExp, hasNot: RegExp) => {
+    const found = topicHelp(schema, topic)
+    const text = found.ok ? found.text : found.message
+    t.match(text, has, topic)
+    t.notMatch(text, hasNot, topic)
+  }
+  f('app', /^The application\.\n {2}--app\.name .*\n.*\n {2}--app\.url /, /--web|--health|Usage/)
+  f('health', /--health\.guess[\s\S]*--health\.probes\.0\.name/, /--web|--app/)
+  f('health.probes', /^The probes\. One probe\.\n {2}--health\.probes\.0\.name/, /--health\.guess/)
+  f('health.probes.0', /--health\.probes\.0\.name/, /--health\.guess/)
+  f('app.url', /^ {2}--app\.url {2}a URL/, /--app\.name/)
+  f('run', /^Usage:\n {2}pillion run \[options\] -- CMD/, /--app|pillion check/)
+  f('helth', /^helth: no such section or command; did you mean health\?$/, /--/)
+  f('xyzxyz', /^xyzxyz: no such section or command; sections are app, health, spans, web$/, /--/)
+  f('__proto__', /no such section/, /--/)
+  const both = section('', { metrics: section('A section like a command.', { limit: text('A limit.') }) })
+  t.match(topicHelp(both, 'metrics'), { text: /pillion metrics \[--json\][\s\S]*--metrics\.limit/ })
+})
+
 t.test('docs/options.md has a table for each section', async t => {
   const markdown = optionsMarkdown(schema)
-  t.match(markdown, '## app\n\nThe application.\n\n| option | environment | default | what |\n|---|---|---|---|\n')
-  t.match(markdown, '| `app.name` | `PILLION_APP_NAME` | `OTEL_SERVICE_NAME` | Its name. *a text* |')
+  t.match(markdown, '## app\n\nThe application.\n\n| option | environment | default | meaning |\n|---|---|---|---|\n')
+  t.match(markdown, '| `app.name` | `PILLION_APP_NAME` | `OTEL_SERVICE_NAME` | Its name. *a string* |')
   t.match(markdown, '### health.probes[]\n\nThe probes. One probe.\n\n')
   t.match(
     markdown,
@@ -109,16 +141,16 @@ t.test('docs/options.md has a table for each section', async t => {
   t.match(markdown, '| `spans.naming` | `PILLION_SPANS_NAMING` | `tempo` | Names. *tempo \\| otel* |')
   t.match(
     markdown,
-    '| `web.token` | `PILLION_WEB_TOKEN` | – | Who knows it may read everything. *a text*, never printed |',
+    '| `web.token` | `PILLION_WEB_TOKEN` | – | Who knows it may read everything. *a string*, never printed |',
   )
 })
 
 const python = spawnSync('python3', ['-c', 'import jsonschema; jsonschema.Draft202012Validator'])
 const skip = python.status === 0 ? false : 'needs a validator: apt-get install python3-jsonschema'
 
-t.test('what means something to Markdown is escaped in it', async t => {
+t.test('characters with a meaning in Markdown are escaped', async t => {
   const odd = section('', { hosts: text('Names ("*.a", `*|`).', { default: 'a|b' }) })
-  t.match(optionsMarkdown(odd), '| `a\\|b` | Names ("\\*.a", `*\\|`). *a text* |')
+  t.match(optionsMarkdown(odd), '| `a\\|b` | Names ("\\*.a", `*\\|`). *a string* |')
 })
 
 t.test('a validator of JSON Schema takes what we take and refuses what we refuse', { skip }, async t => {
@@ -155,14 +187,19 @@ print(json.dumps({
 
 t.test('the JSON Schema tells no secret default', async t => {
   const secret = section('', { keys: list('', text('', { secret: true }), { default: ['s3cr3t'] }) })
-  for (const each of [JSON.stringify(jsonSchema(secret)), optionsMarkdown(secret), helpText(secret)])
+  for (const each of [
+    JSON.stringify(jsonSchema(secret)),
+    optionsMarkdown(secret),
+    wholeHelp(secret),
+    helpText(secret, ['keys']),
+  ])
     t.notMatch(each, /s3cr3t/)
 })
 
 t.test('durations, sizes and addresses are written as they are read', async t => {
   const time = duration('', { default: '10s' })
   const size = bytes('', { default: '1MiB' })
-  const door = listen('', { default: 'off' })
+  const address = listen('', { default: 'off' })
   const f = <Value>(kind: Kind<Value>, value: string, expected = value) =>
     t.equal(kind.write?.(kind.parse(value)), expected)
   f(time, '10s')
@@ -174,9 +211,9 @@ t.test('durations, sizes and addresses are written as they are read', async t =>
   f(size, '1024', '1KiB')
   f(size, '1025B')
   f(size, '0', '0B')
-  f(door, 'off')
-  f(door, ':80')
-  f(door, '80', '127.0.0.1:80')
-  f(door, '[::1]:80')
-  f(door, 'localhost:0')
+  f(address, 'off')
+  f(address, ':80')
+  f(address, '80', '127.0.0.1:80')
+  f(address, '[::1]:80')
+  f(address, 'localhost:0')
 })

@@ -41,10 +41,11 @@ export const schema = section('A schema with one of everything.', {
     naming: choice('Names.', ['tempo', 'otel'], { default: 'tempo' }),
     limit: integer('Label sets.', { default: 2000, min: 1 }),
   }),
-  web: section('The web door.', {
+  web: section('The web server.', {
     listen: listen('Where it listens.', { default: '127.0.0.1:19464' }),
     token: text('Who knows it may read everything.', { secret: true }),
     keys: list('More of them.', text('One.', { default: '', secret: true })),
     body: bytes('Largest body.', { default: '16MiB', max: '64MiB' }),
+    memory: bytes('All bodies.', { min: '1MiB' }),
   }),
 })

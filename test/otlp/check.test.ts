@@ -1,6 +1,6 @@
 import t from 'tap'
-import { Check } from '../../collectors/otlp/check.ts'
-import { message } from '../../collectors/otlp/schema.ts'
+import { Check } from '../../otlp/check.ts'
+import { message } from '../../otlp/schema.ts'
 import {
   attribute,
   fixed64,
@@ -107,26 +107,3 @@ t.test('packed numbers are checked as they are when they stand singly', async t 
   t.notOk(check.run(exponential(ld(2, hex('01ff'))), METRICS))
   t.notOk(check.run(exponential(ld(2, Buffer.alloc(11, 0xff), hex('01'))), METRICS))
 })
-
-t.test('bombs of a million items take milliseconds and no memory', async t => {
-  const bomb = ld(1, ld(2, Buffer.alloc(2_000_000, hex('1200'))))
-  check.run(bomb, TRACES)
-  const heap = process.memoryUsage().heapUsed
-  const best = fastest(() => check.run(bomb, TRACES))
-  t.equal(check.items, 1_000_000)
-  t.ok(best < 20, `${best.toFixed(1)} ms`)
-  t.ok(process.memoryUsage().heapUsed - heap < 5 * 1024 * 1024)
-  const empty = Buffer.alloc(2_000_000, hex('0a00'))
-  t.ok(fastest(() => check.run(empty, TRACES)) < 20)
-})
-
-/** The shortest of several runs: other programs can only make it longer. */
-function fastest(run: () => void): number {
-  let best = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 10; i++) {
-    const start = performance.now()
-    run()
-    best = Math.min(best, performance.now() - start)
-  }
-  return best
-}

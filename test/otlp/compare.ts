@@ -1,12 +1,11 @@
 // One request through the product and through protobufjs: the same verdict, and the same spans with the same contents.
 
 import { isDeepStrictEqual } from 'node:util'
-import { decoder, valueIn } from '../../bench/rivals/protobufjs.ts'
-import { Check } from '../../collectors/otlp/check.ts'
-import { withoutBadSpans } from '../../collectors/otlp/reject.ts'
-import { SpanVisitor } from '../../collectors/otlp/visit.ts'
-import type { ExportRequest } from '../../collectors/otlp.ts'
+import { Check } from '../../otlp/check.ts'
+import { withoutBadSpans } from '../../otlp/reject.ts'
+import { SpanVisitor } from '../../otlp/visit.ts'
 import { REQUEST, type Signal } from './generate.ts'
+import { decoder, valueIn } from './protobufjs.ts'
 import { type Recorded, Recorder } from './recorder.ts'
 
 const KEYS = ['http.route', 'http.response.status_code', 'k', '']
@@ -16,7 +15,7 @@ const RESOURCE = ['service.name', 'k']
 const MANY = 100_000
 
 const recorder = new Recorder(KEYS, RESOURCE)
-const visitor = new SpanVisitor([recorder])
+const visitor = new SpanVisitor(recorder.keys, [recorder])
 const check = new Check()
 
 /** Undefined if both agree; otherwise what they disagree about. */
@@ -42,8 +41,7 @@ export function disagreement(signal: Signal, bytes: Buffer): string | undefined 
   const kept = bad === 0 ? bytes : withoutBadSpans(bytes)
   if (!check.run(kept, REQUEST.traces) || check.items !== good.length) return 'the request without bad spans is broken'
   recorder.spans = []
-  const request: ExportRequest = { signal, encoding: 'protobuf', bytes: kept, items: check.items }
-  visitor.visit(request, kept)
+  visitor.visit({ signal, bytes: kept, items: check.items, received: 0 })
   const seen = recorder.spans.map(comparable)
   const first = good.findIndex((each, i) => !isDeepStrictEqual(each, seen[i]))
   return first < 0
@@ -69,11 +67,11 @@ function spansOf(request: Decoded): (Expected | undefined)[] {
   const spans: (Expected | undefined)[] = []
   for (const { resource, scopeSpans } of request.resourceSpans)
     for (const scope of scopeSpans)
-      for (const span of scope.spans) spans.push(expected(span, resource?.attributes ?? []))
+      for (const span of scope.spans) spans.push(expected(span, scope.scope, resource?.attributes ?? []))
   return spans
 }
 
-function expected(span: Decoded, resource: readonly Decoded[]): Expected | undefined {
+function expected(span: Decoded, scope: Decoded, resource: readonly Decoded[]): Expected | undefined {
   const traceId = Buffer.from(span.traceId).toString('hex')
   const spanId = Buffer.from(span.spanId).toString('hex')
   const parent = Buffer.from(span.parentSpanId).toString('hex')
@@ -98,13 +96,14 @@ function expected(span: Decoded, resource: readonly Decoded[]): Expected | undef
     attributes: wantedOf(span.attributes, KEYS),
     resource: wantedOf(resource, RESOURCE),
     resourceKeys: resource.map(each => each.key),
+    scope: `${scope?.name ?? ''}@${scope?.version ?? ''}`,
   }
 }
 
 function wantedOf(attributes: readonly Decoded[], keys: readonly string[]): Record<string, string> {
   const found: Record<string, string> = {}
   for (const key of keys) {
-    // Of a key that occurs twice the first one that has a value holds.
+    // If a key occurs twice, the first that has a value wins.
     const { value } = attributes.find(each => each.key === key && each.value?.value) ?? {}
     if (value) found[key] = shown(value)
   }
@@ -124,8 +123,8 @@ function shown(value: Decoded): string {
   }
 }
 
-/** What was recorded, with numbers decoded from their bytes as the oracle shows them. */
-function comparable({ serial, ...span }: Recorded): Expected {
+/** The recorded span, with numbers decoded from their bytes as the oracle shows them. */
+export function comparable({ serial, ...span }: Recorded): Expected {
   const spell = (values: Readonly<Record<string, string>>) =>
     Object.fromEntries(Object.entries(values).map(([key, value]) => [key, spelled(value)]))
   return { ...span, attributes: spell(span.attributes), resource: spell(span.resource) }

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import protobuf from 'protobufjs'
 import t from 'tap'
-import { decoder, root } from '../../bench/rivals/protobufjs.ts'
-import { transcode } from '../../collectors/otlp/json.ts'
-import { type Field, MESSAGES, type Message } from '../../collectors/otlp/schema.ts'
+import { transcode } from '../../otlp/json.ts'
+import { type Field, MESSAGES, type Message } from '../../otlp/schema.ts'
 import { disagreement } from './compare.ts'
 import { generate, mutate, Random, REQUEST, type Signal } from './generate.ts'
+import { decoder, root } from './protobufjs.ts'
 
 const RUNS = 20_000
-const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 32)
+const seed = Number(process.env['SEED'] ?? 1)
 
 t.test('the schema is the published one, field by field', async t => {
   const published = new Map<string, protobuf.Type>()
@@ -86,7 +86,7 @@ t.test(`requests written as OTLP/JSON become the same requests again (SEED=${see
   t.pass()
 })
 
-t.test(`what the transcoder accepts, JSON.parse accepts (SEED=${seed})`, async t => {
+t.test(`JSON.parse accepts everything that the transcoder accepts (SEED=${seed})`, async t => {
   const random = new Random(seed + 2)
   const text = (file: string) => readFileSync(new URL(`../fixtures/otlp/${file}.json`, import.meta.url))
   const counts = { accepted: 0, refused: 0 }

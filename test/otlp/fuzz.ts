@@ -57,7 +57,7 @@ interface Input {
   readonly bytes: Buffer
 }
 
-/** What the corpus may hold; beyond it, a random older input gives way. */
+/** The most inputs in the corpus; beyond it, a random older input gives way. */
 const LARGEST_CORPUS = 5000
 /** Reading the coverage takes longer than many runs, so it is read once for a batch. */
 const BATCH = 200

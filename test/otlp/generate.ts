@@ -1,22 +1,19 @@
 // Random OTLP requests: well-formed ones in every legal shape that protobuf allows, and mutations of them.
 
-import { type Field, type Message, message } from '../../collectors/otlp/schema.ts'
+import { type Field, type Message, message } from '../../otlp/schema.ts'
+import { numbers } from '../random.ts'
 import { hex, ld, varint } from './requests.ts'
 
 /** A small random generator (mulberry32): the same seed gives the same requests on every machine. */
 export class Random {
-  #state: number
+  readonly #next: () => number
   constructor(seed: number) {
-    this.#state = seed >>> 0
+    this.#next = numbers(seed)
   }
 
   /** A whole number from 0 to below `limit`. */
   below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let x = this.#state
-    x = Math.imul(x ^ (x >>> 15), x | 1)
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
-    return ((x ^ (x >>> 14)) >>> 0) % limit
+    return (this.#next() * 2 ** 32) % limit
   }
 
   /** True once in `times`. */
@@ -41,9 +38,9 @@ export const REQUEST: Readonly<Record<Signal, Message>> = {
   logs: message('LogsRequest'),
 }
 
-/** A well-formed request. */
-export function generate(random: Random, signal: Signal): Buffer {
-  return fields(random, REQUEST[signal], 0)
+/** A well-formed request. `pieces`: fields that are not repeated may occur twice. */
+export function generate(random: Random, signal: Signal, pieces = true): Buffer {
+  return fields(random, REQUEST[signal], 0, pieces)
 }
 
 /** The same request, changed in one to four places: most are no longer well-formed. */
@@ -75,14 +72,14 @@ export function mutate(random: Random, request: Buffer): Buffer {
   return bytes
 }
 
-function fields(random: Random, type: Message, depth: number): Buffer {
+function fields(random: Random, type: Message, depth: number, pieces: boolean): Buffer {
   const parts: Buffer[] = []
   for (const field of type.fields) {
     if (!wanted(random, type, field, depth)) continue
     // Now and then twice: the last one holds, messages are merged.
-    const count = field.repeated ? random.below(4) : random.once(12) ? 2 : 1
+    const count = field.repeated ? random.below(4) : random.once(12) && pieces ? 2 : 1
     if (field.repeated && packable(field) && random.once(2)) parts.push(packed(random, field, count))
-    else for (let i = 0; i < count; i++) parts.push(value(random, type, field, depth))
+    else for (let i = 0; i < count; i++) parts.push(value(random, type, field, depth, pieces))
   }
   if (random.once(15)) parts.push(unknown(random))
   // Fields may come in any order, and repeated ones keep theirs only among themselves.
@@ -97,10 +94,10 @@ function wanted(random: Random, type: Message, { name, message }: Field, depth: 
   return random.once(message ? 3 : 2)
 }
 
-function value(random: Random, type: Message, field: Field, depth: number): Buffer {
+function value(random: Random, type: Message, field: Field, depth: number, pieces: boolean): Buffer {
   if (random.once(60)) return wrongType(random, field)
   if (field.message) {
-    const body = fields(random, field.message, depth + 1)
+    const body = fields(random, field.message, depth + 1, pieces)
     return delimited(random, field.number, body)
   }
   const tag = (wire: number) => spelled(random, field.number * 8 + wire)

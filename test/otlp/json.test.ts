@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { decoder } from '../../bench/rivals/protobufjs.ts'
-import { Check } from '../../collectors/otlp/check.ts'
-import { transcode } from '../../collectors/otlp/json.ts'
-import { message } from '../../collectors/otlp/schema.ts'
+import { Check } from '../../otlp/check.ts'
+import { transcode } from '../../otlp/json.ts'
+import { message, REQUESTS } from '../../otlp/schema.ts'
+import { decoder } from './protobufjs.ts'
 
 const LIMIT = 1 << 24
 const TRACES = message('TracesRequest')
@@ -20,7 +20,7 @@ function span(members: string): Record<string, unknown> | string {
   return seen('traces', made.bytes).resourceSpans[0].scopeSpans[0].spans[0]
 }
 
-/** What protobufjs finds in a request: bytes as hex, 64-bit numbers as text. */
+/** A request as protobufjs decodes it: bytes as hex, 64-bit numbers as text. */
 function seen(signal: 'traces' | 'metrics' | 'logs', bytes: Buffer) {
   const type = decoder(signal)
   return plain(type.toObject(type.decode(bytes), { longs: String }))
@@ -84,6 +84,16 @@ t.test('64-bit numbers keep every digit, as strings and as numbers', async t => 
   t.equal(start('"18446744073709551615"'), '18446744073709551615')
   t.equal(start('1e3'), '1000')
   t.equal(start('5.0'), '5')
+  t.equal(start('1.7e18'), '1700000000000000000')
+  t.equal(start('"1.544712660000000001E18"'), '1544712660000000001')
+  t.equal(start('1844674407370955161.50e1'), '18446744073709551615')
+  t.equal(start('1700000000000000000.00'), '1700000000000000000')
+  t.equal(start('1000e-3'), '1')
+  t.equal(start('0e999999'), start('0'))
+  t.match(start('1.5e0'), /not a whole number/)
+  t.match(start('1e-1'), /not a whole number/)
+  t.match(start('1.8446744073709551616e19'), /out of range/)
+  t.match(start('1e999999999'), /out of range/)
   t.match(start('"18446744073709551616"'), /out of range/)
   t.match(start('-1'), /out of range/)
   for (const trap of [
@@ -169,7 +179,7 @@ t.test('texts: escapes, surrogates, and bytes that are not UTF-8', async t => {
   t.same(made.ok && made.bytes, Buffer.from('0a031a01ff', 'hex'))
 })
 
-t.test('what is not a JSON object of the right shape is refused at its byte', async t => {
+t.test('a body that is not a JSON object of the right shape is refused at its byte', async t => {
   const why = (text: string | Buffer) => {
     const made = transcode(Buffer.from(text), TRACES, LIMIT)
     return made.ok ? 'accepted' : made.why
@@ -192,13 +202,39 @@ t.test('what is not a JSON object of the right shape is refused at its byte', as
   t.match(why('{"a"'), /a colon was expected/)
   t.match(why('{"a'), /cut off/)
   t.match(why('{"resourceSpans":{}}'), /\[ was expected at byte 17, in resource_spans/)
-  t.match(why('{"resourceSpans":[null]}'), /\{ was expected/)
   t.match(why('{"resourceSpans":[{}'), /a comma or \] was expected/)
   t.equal(why('{"resourceSpans":[]}'), 'accepted')
 })
 
-t.test('nesting is bounded, known or unknown, and takes no time', async t => {
-  const start = performance.now()
+t.test('a null in an array costs what it stands for, and not the batch', async t => {
+  const bytes = (signal: 'traces' | 'metrics', json: string) => {
+    const made = transcode(Buffer.from(json), REQUESTS[signal], LIMIT)
+    return made.ok ? made.bytes.toString('hex') : made.why
+  }
+  const same = (signal: 'traces' | 'metrics', json: string, other: string) =>
+    t.equal(bytes(signal, json), bytes(signal, other), json)
+  same('traces', '{"resourceSpans":[null]}', '{"resourceSpans":[{}]}')
+  same(
+    'traces',
+    '{"resourceSpans":[{"scopeSpans":[{"spans":[null,{"name":"a"}]}]}]}',
+    '{"resourceSpans":[{"scopeSpans":[{"spans":[{},{"name":"a"}]}]}]}',
+  )
+  const span = (attributes: string) => `{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":${attributes}}]}]}]}`
+  const values = (array: string) => span(`[{"key":"a","value":{"arrayValue":{"values":${array}}}}]`)
+  same('traces', span('[null,{"key":"a"}]'), span('[{},{"key":"a"}]'))
+  same('traces', values('[null,{"intValue":1}]'), values('[{},{"intValue":1}]'))
+  // JSON.stringify makes null of the bound Infinity; the data point is refused for it, and nothing else is.
+  const points = (bounds: string) =>
+    `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"explicitBounds":${bounds}}]}}]}]}]}`
+  same('metrics', points('[1,null]'), points('[1,0]'))
+  const counts = (counts: string) =>
+    `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"bucketCounts":${counts}}]}}]}]}]}`
+  same('metrics', counts('[1,null]'), counts('[1,0]'))
+  const ids = (keys: string) => `{"resourceSpans":[{"resource":{"entityRefs":[{"idKeys":${keys}}]}}]}`
+  same('traces', ids('["a",null]'), ids('["a",""]'))
+})
+
+t.test('nesting is bounded, known or unknown', async t => {
   const why = (text: string) => {
     const made = transcode(Buffer.from(text), TRACES, LIMIT)
     return made.ok ? 'accepted' : made.why
@@ -213,10 +249,9 @@ t.test('nesting is bounded, known or unknown, and takes no time', async t => {
   t.type(span(list(30)), 'object')
   t.match(span(list(60)), /more than/)
   t.match(span(list(20_000)), /more than/)
-  t.ok(performance.now() - start < 5000)
 })
 
-t.test('what is larger in protobuf than in JSON is bounded as well', async t => {
+t.test('a request that is larger in protobuf than in JSON is bounded as well', async t => {
   const point = `{"bucketCounts":[${'0,'.repeat(100_000)}0]}`
   const metric = `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[${point}]}}]}]}]}`
   t.match(transcode(Buffer.from(metric), message('MetricsRequest'), LIMIT), { ok: true })

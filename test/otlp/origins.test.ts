@@ -1,15 +1,15 @@
-// Browsers at the OTLP door: nobody by default, listed origins by choice, and what an operator is told of an open door.
+// Browsers that send OTLP: none by default, listed origins by choice, and the warning about a listener that is open.
 
 import t from 'tap'
 import { exposure } from '../../collectors/otlp/listen.ts'
 import { origin } from '../../collectors/otlp/origins.ts'
-import { doors, OPTIONS, Wire } from './doors.ts'
+import { OPTIONS, receiver, Wire } from './receiver.ts'
 
 const SHOP = 'https://shop.example'
 const options = { ...OPTIONS, http: { ...OPTIONS.http, allowed_origins: [SHOP, 'http://localhost:3000'] } }
 
 t.test('a page of a listed origin may ask and send; any other may not', async t => {
-  const { port, counted } = await doors(t, { spans: [] }, options)
+  const { port, counted } = await receiver(t, { spans: [] }, options)
   const f = async (line: string, headers: string, status: string, allowed: string | undefined): Promise<string> => {
     const wire = new Wire(port)
     wire.send(`${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n${headers}\r\n{}`)
@@ -81,7 +81,7 @@ t.test('an origin is written as browsers write it', async t => {
   f(3, 'must be an origin')
 })
 
-t.test('a door that other hosts can reach says so', async t => {
+t.test('a listener that other hosts can reach says so', async t => {
   const f = (host: string, expected: boolean): void =>
     void t.equal(exposure({ host, port: 4318 }, 'otlp.http.listen') !== undefined, expected, host)
   f('127.0.0.1', false)
@@ -93,7 +93,7 @@ t.test('a door that other hosts can reach says so', async t => {
   f('10.0.0.5', true)
   f('127.example', true)
   const open = { ...OPTIONS, http: { ...OPTIONS.http, listen: { host: '0.0.0.0', port: 0 } } }
-  const { running } = await doors(t, { spans: [] }, open)
+  const { running } = await receiver(t, { spans: [] }, open)
   t.match(
     running.findings?.().map(finding => finding.text),
     [/every host that reaches 0.0.0.0:\d+ can send here: .*\(otlp.http.listen\)/],

@@ -1,14 +1,9 @@
 // A span consumer that writes down everything it is shown, so that a test can compare it with what was sent.
 
-import {
-  type AttributeView,
-  type ExportRequest,
-  field,
-  LENGTH,
-  Reader,
-  type SpanConsumer,
-  type SpanView,
-} from '../../collectors/otlp.ts'
+import { field, LENGTH, Reader } from '../../otlp/wire.ts'
+import type { AttributeView, SpanConsumer, SpanView } from '../../telemetry/consumer.ts'
+import { Keys } from '../../telemetry/keys.ts'
+import type { Request } from '../../telemetry/request.ts'
 
 export interface Recorded {
   readonly traceId: string
@@ -27,35 +22,33 @@ export interface Recorded {
   readonly resource: Readonly<Record<string, string>>
   /** The keys of all attributes of the resource, wanted or not. */
   readonly resourceKeys: readonly string[]
+  readonly scope: string
   readonly serial: number
 }
 
 export class Recorder implements SpanConsumer {
-  readonly wants: { readonly span: readonly string[]; readonly resource: readonly string[] }
+  readonly name = 'recorder'
+  readonly keys: Keys
   spans: Recorded[] = []
-  requests: ExportRequest[] = []
-  ended = 0
-  #positions: { readonly span: readonly number[]; readonly resource: readonly number[] } = { span: [], resource: [] }
+  requests: Request[] = []
+  readonly #span: ReadonlyMap<string, number>
+  readonly #resource: ReadonlyMap<string, number>
 
-  constructor(span: readonly string[] = [], resource: readonly string[] = ['service.name']) {
-    this.wants = { span, resource }
+  /** Looks for these attributes of spans and resources. */
+  constructor(span: readonly string[] = [], resource: readonly string[] = ['service.name'], keys = new Keys()) {
+    this.keys = keys
+    this.#span = new Map(span.map(key => [key, keys.span(key)]))
+    this.#resource = new Map(resource.map(key => [key, keys.resource(key)]))
   }
 
-  bound(positions: { readonly span: readonly number[]; readonly resource: readonly number[] }): void {
-    this.#positions = positions
-  }
-
-  begin(request: ExportRequest): void {
+  begin(request: Request): void {
     this.requests.push({ ...request, bytes: Buffer.from(request.bytes) })
-  }
-
-  end(): void {
-    this.ended++
   }
 
   span(view: SpanView): void {
     const { bytes } = view
     const id = (start: number, length: number) => bytes.toString('hex', start, start + length)
+    const text = (start: number, end: number) => bytes.toString('utf8', start, end)
     this.spans.push({
       traceId: id(view.traceId, 16),
       spanId: id(view.spanId, 8),
@@ -69,24 +62,19 @@ export class Recorder implements SpanConsumer {
       links: view.links,
       seconds: view.seconds,
       endSeconds: view.endSeconds,
-      attributes: values(bytes, view.spanAttributes, this.wants.span, this.#positions.span),
-      resource: values(bytes, view.resourceAttributes, this.wants.resource, this.#positions.resource),
+      attributes: values(bytes, view.spanAttributes, this.#span),
+      resource: values(bytes, view.resourceAttributes, this.#resource),
       resourceKeys: resourceKeys(view),
+      scope: `${text(view.scopeNameStart, view.scopeNameEnd)}@${text(view.scopeVersionStart, view.scopeVersionEnd)}`,
       serial: view.resourceSerial,
     })
   }
 }
 
 /** Texts as they are; other values as their type and the bytes of the AnyValue. */
-function values(
-  bytes: Buffer,
-  view: AttributeView,
-  keys: readonly string[],
-  positions: readonly number[],
-): Record<string, string> {
+function values(bytes: Buffer, view: AttributeView, keys: ReadonlyMap<string, number>): Record<string, string> {
   const found: Record<string, string> = {}
-  for (const [i, key] of keys.entries()) {
-    const at = positions[i]!
+  for (const [key, at] of keys) {
     const type = view.type[at]!
     const start = view.start[at]!
     const end = view.end[at]!

@@ -1,16 +1,22 @@
 import t from 'tap'
-import { Check } from '../../collectors/otlp/check.ts'
-import { acceptable, withoutBadSpans } from '../../collectors/otlp/reject.ts'
-import { message } from '../../collectors/otlp/schema.ts'
-import { SpanVisitor } from '../../collectors/otlp/visit.ts'
+import { hashOfFour } from '../../metrics/hash.ts'
+import { word } from '../../metrics/word.ts'
+import { Check } from '../../otlp/check.ts'
+import { Peers } from '../../otlp/peer.ts'
+import { acceptable, withoutBadSpans } from '../../otlp/reject.ts'
+import { message } from '../../otlp/schema.ts'
+import { ATTRIBUTE_RECORD, ATTRIBUTES, NAME_END, NAME_START, SPAN_ID, SPAN_RECORD } from '../../otlp/tape.ts'
+import { SpanVisitor } from '../../otlp/visit.ts'
+import type { SpanConsumer, SpanView } from '../../telemetry/consumer.ts'
+import { Keys } from '../../telemetry/keys.ts'
 import { Recorder } from './recorder.ts'
 import { attribute, double, fixed64, hex, ld, number, request, SID, START, span, TID, traces } from './requests.ts'
 
 function visit(body: Buffer, recorder = new Recorder(['http.route', 'http.response.status_code'])) {
   const check = new Check()
   if (!check.run(body, message('TracesRequest'))) throw new Error(check.why)
-  const visitor = new SpanVisitor([recorder])
-  visitor.visit({ signal: 'traces', encoding: 'protobuf', bytes: body, items: check.items }, body)
+  const visitor = new SpanVisitor(recorder.keys, [recorder])
+  visitor.visit({ signal: 'traces', bytes: body, items: check.items, received: 0 })
   return { spans: recorder.spans, visitor }
 }
 
@@ -101,7 +107,7 @@ t.test('an attribute is found whatever the order and number of its fields', asyn
   t.equal(found(key, value(ld(1, 'x'.repeat(300)))), 'x'.repeat(300))
 })
 
-t.test('of an attribute that occurs twice the first one holds, and similar keys are not confused', async t => {
+t.test('if an attribute occurs twice, the first wins, and similar keys are not confused', async t => {
   const near = [attribute(9, 'http.routx', 'x'), attribute(9, 'xttp.route', 'x'), attribute(9, 'http.rout', 'x')]
   const twice = [attribute(9, 'http.route', '/a'), attribute(9, 'http.route', '/b')]
   t.same(first(span('a', ...near, ...twice)).attributes, { 'http.route': '/a' })
@@ -156,16 +162,246 @@ t.test('a parent of zeros is none', async t => {
 })
 
 t.test('each consumer finds its own keys in the united view', async t => {
-  const one = new Recorder(['a', 'b'], ['x'])
-  const two = new Recorder(['c', 'b'], ['y', 'x'])
+  const keys = new Keys()
+  const one = new Recorder(['a', 'b'], ['x'], keys)
+  const two = new Recorder(['c', 'b'], ['y', 'x'], keys)
   const body = traces(
     [attribute(1, 'x', '1'), attribute(1, 'y', '2')],
     span('s', ...['a', 'b', 'c'].map(key => attribute(9, key, key.toUpperCase()))),
   )
-  new SpanVisitor([one, two]).visit({ signal: 'traces', encoding: 'protobuf', bytes: body, items: 1 }, body)
+  new SpanVisitor(keys, [one, two]).visit({ signal: 'traces', bytes: body, items: 1, received: 0 })
   t.match(one.spans[0], { attributes: { a: 'A', b: 'B' }, resource: { x: '1' } })
   t.match(two.spans[0], { attributes: { c: 'C', b: 'B' }, resource: { x: '1', y: '2' } })
-  t.equal(two.ended, 1)
+  t.throws(() => keys.span('late'), { message: /ask before it starts/ })
+})
+
+t.test('a consumer that is apart is shown the same spans in the same order, and each is counted once', async t => {
+  const keys = new Keys()
+  const recorder = new Recorder(['n'], ['service.name'], keys)
+  const one: string[] = []
+  const other: string[] = []
+  const write = (to: string[]) => (view: SpanView) => {
+    const { bytes, nameStart, nameEnd, resourceSerial } = view
+    to.push(`${bytes.toString('utf8', nameStart, nameEnd)} ${resourceSerial} ${view.nanoseconds}`)
+  }
+  const consumers: SpanConsumer[] = [
+    { name: 'apart', apart: true, span: write(one) },
+    recorder,
+    { name: 'too', apart: true, span: write(other) },
+  ]
+  const visitor = new SpanVisitor(keys, consumers)
+  const some = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => span(`s${from + i}`, attribute(9, 'n', `${from + i}`)))
+  const early = Buffer.concat([TID, SID, ld(5, 'early'), fixed64(7, START), fixed64(8, START - 1n)])
+  const body = Buffer.concat([
+    traces([attribute(1, 'service.name', 'a')], ...some(0, 700), early),
+    traces([attribute(1, 'service.name', 'b')], ...some(701, 3)),
+  ])
+  visitor.visit({ signal: 'traces', bytes: body, items: 704, received: 0 })
+  t.equal(recorder.spans.length, 704)
+  t.same(
+    recorder.spans.map(({ attributes }) => attributes['n'] ?? 'early'),
+    recorder.spans.map(({ name }) => name.replace('s', '')),
+  )
+  const expected = recorder.spans.map(({ name, serial, seconds }) => `${name} ${serial} ${Math.round(seconds * 1e9)}`)
+  t.same(one, expected)
+  t.same(other, expected)
+  t.equal(visitor.reversed, 1)
+})
+
+t.test('a consumer that takes spans in runs is given notes on the same spans, and each is counted once', async t => {
+  const keys = new Keys()
+  const recorder = new Recorder(['n'], ['service.name'], keys)
+  const noted: string[] = []
+  const runs: number[] = []
+  const run = (view: SpanView, notes: Int32Array, from: number, to: number): void => {
+    let spans = 0
+    for (let at = from; at < to; at += SPAN_RECORD + ATTRIBUTE_RECORD * notes[at + ATTRIBUTES]!, spans++) {
+      const text = (start: number, end: number) => view.bytes.toString('utf8', start, end)
+      const id = view.bytes.toString('hex', notes[at + SPAN_ID]!, notes[at + SPAN_ID]! + 8)
+      const name = text(notes[at + NAME_START]!, notes[at + NAME_END]!)
+      noted.push(`${name} ${id} ${view.resourceSerial} ${text(view.scopeNameStart, view.scopeNameEnd)}`)
+    }
+    runs.push(spans)
+  }
+  const body = Buffer.concat(
+    ['a', 'b'].map(service =>
+      traces(
+        [attribute(1, 'service.name', service)],
+        ...Array.from({ length: 300 }, (_, i) => span(`s${i}`, attribute(9, 'n', `${i}`))),
+        Buffer.concat([TID, SID, ld(5, 'early'), fixed64(7, START), fixed64(8, START - 1n)]),
+      ),
+    ),
+  )
+  for (const consumers of [
+    [{ name: 'runs', apart: true, run }, recorder],
+    [recorder, { name: 'runs', apart: true, run }],
+  ]) {
+    recorder.spans = []
+    noted.length = runs.length = 0
+    const visitor = new SpanVisitor(keys, consumers)
+    visitor.visit({ signal: 'traces', bytes: body, items: 602, received: 0 })
+    t.same(
+      noted,
+      recorder.spans.map(({ name, spanId, serial, scope }) => `${name} ${spanId} ${serial} ${scope.split('@')[0]}`),
+    )
+    t.equal(noted.length, 602)
+    t.ok(
+      runs.every(spans => spans > 0 && spans < 200),
+      'not many at a time',
+    )
+    t.equal(visitor.reversed, 2)
+  }
+  // Alone, or if it fails, all spans are gone through once.
+  const failing: SpanConsumer = {
+    name: 'failing',
+    apart: true,
+    run() {
+      throw new Error('a fault')
+    },
+  }
+  for (const consumers of [[{ name: 'runs', apart: true, run }], [failing], [failing, recorder]]) {
+    recorder.spans = []
+    const visitor = new SpanVisitor(keys, consumers)
+    visitor.visit({ signal: 'traces', bytes: body, items: 602, received: 0 })
+    t.equal(visitor.reversed, 2)
+    t.equal(visitor.failed.length, consumers[0] === failing ? 1 : 0)
+    t.equal(recorder.spans.length, consumers.length === 2 ? 602 : 0)
+  }
+})
+
+t.test('a consumer that is apart and fails is left out of the rest, and costs the others nothing', async t => {
+  const recorder = new Recorder()
+  let shown = 0
+  const failing: SpanConsumer = {
+    name: 'failing',
+    apart: true,
+    span() {
+      shown++
+      throw new Error('a fault')
+    },
+  }
+  const visitor = new SpanVisitor(recorder.keys, [failing, recorder])
+  const bytes = traces([], ...Array.from({ length: 300 }, () => span('a')))
+  visitor.visit({ signal: 'traces', bytes, items: 300, received: 0 })
+  t.match(visitor.failed, [{ consumer: failing }])
+  t.equal(shown, 1)
+  t.equal(recorder.spans.length, 300)
+})
+
+/** Notes the name of each span, and how many there are in a run. */
+class Names implements SpanConsumer {
+  readonly name = 'names'
+  readonly apart = true
+  readonly all: string[] = []
+  readonly runs: number[] = []
+
+  run({ bytes }: SpanView, records: Int32Array, from: number, to: number): void {
+    const before = this.all.length
+    for (let at = from; at < to; at += SPAN_RECORD + ATTRIBUTE_RECORD * records[at + ATTRIBUTES]!)
+      this.all.push(bytes.toString('utf8', records[at + NAME_START]!, records[at + NAME_END]!))
+    this.runs.push(this.all.length - before)
+  }
+}
+
+t.test('a consumer that reads records is shown those of all spans in wire order, alone and beside others', async t => {
+  const early = Buffer.concat([TID, SID, ld(5, 'early'), fixed64(7, START), fixed64(8, START - 1n)])
+  const some = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) =>
+      span(`s${from + i}`, ...Array.from({ length: i % 3 }, (_, n) => attribute(9, 'abc'[n]!, 'x'))),
+    )
+  const bytes = Buffer.concat([
+    traces([attribute(1, 'service.name', 'a')], ...some(0, 300), early),
+    traces([attribute(1, 'service.name', 'b')], ...some(301, 3)),
+  ])
+  const expected = Array.from({ length: 304 }, (_, i) => (i === 300 ? 'early' : `s${i}`))
+  for (const beside of [false, true]) {
+    const keys = new Keys()
+    const recorder = new Recorder(['a', 'b', 'c'], ['service.name'], keys)
+    const names = new Names()
+    const visitor = new SpanVisitor(keys, beside ? [names, recorder] : [names])
+    visitor.visit({ signal: 'traces', bytes, items: 304, received: 0 })
+    t.same(names.all, expected)
+    t.same(names.runs, [128, 128, 45, 3])
+    t.equal(visitor.reversed, 1, 'an odd span is counted once')
+    if (beside)
+      t.same(
+        recorder.spans.map(({ name }) => name),
+        expected,
+      )
+  }
+})
+
+t.test('a consumer that reads records and fails is left out of the rest, and costs the others nothing', async t => {
+  const recorder = new Recorder()
+  let runs = 0
+  const failing: SpanConsumer = {
+    name: 'failing',
+    apart: true,
+    run() {
+      runs++
+      throw new Error('a fault')
+    },
+  }
+  const visitor = new SpanVisitor(recorder.keys, [failing, recorder])
+  const bytes = traces([], ...Array.from({ length: 300 }, () => span('a')))
+  visitor.visit({ signal: 'traces', bytes, items: 300, received: 0 })
+  t.match(visitor.failed, [{ consumer: failing }])
+  t.equal(runs, 1)
+  t.equal(recorder.spans.length, 300)
+})
+
+t.test('the peer in the record of a span is that in its view, whoever asked for its attributes before', async t => {
+  const names = ['peer.service', 'net.peer.name', 'db.name', 'db.system', 'messaging.system', 'server.address']
+  const spans = Array.from({ length: 1 << names.length }, (_, set) => {
+    const there = names.filter((_, i) => set & (1 << i)).map((name, i) => attribute(9, name, (set + i) % 5 ? name : ''))
+    return span(`s${set}`, ...(set % 2 ? there : there.toReversed()), attribute(9, 'other', 'x'))
+  })
+  for (const before of [[], ['server.address', 'other', 'db.system']]) {
+    const keys = new Keys()
+    for (const each of before) keys.span(each)
+    const peers = new Peers(keys)
+    const views: number[] = []
+    const records: number[] = []
+    const viewing: SpanConsumer = {
+      name: 'views',
+      span(view) {
+        for (const at of [peers.server(view), peers.broker(view)])
+          views.push(at < 0 ? -1 : view.spanAttributes.start[at]!)
+      },
+    }
+    const reading: SpanConsumer = {
+      name: 'records',
+      apart: true,
+      run(_, all, from, to) {
+        for (let at = from; at < to; at += SPAN_RECORD + ATTRIBUTE_RECORD * all[at + ATTRIBUTES]!)
+          for (const each of [peers.serverIn(all, at), peers.brokerIn(all, at)])
+            records.push(each < 0 ? -1 : all[each + 1]!)
+      },
+    }
+    const bytes = traces([], ...spans)
+    new SpanVisitor(keys, [viewing, reading]).visit({ signal: 'traces', bytes, items: spans.length, received: 0 })
+    t.equal(views.length, 2 * spans.length)
+    t.equal(views.filter(each => each >= 0).length > spans.length, true)
+    t.same(records, views)
+  }
+})
+
+t.test('spans that follow each other have one serial and one hash if they are of one trace', async t => {
+  const seen: [serial: number, hash: number, expected: number][] = []
+  const note = ({ bytes, traceId, traceSerial, traceHash }: SpanView) => {
+    const words = [0, 4, 8, 12].map(at => word(bytes, traceId + at))
+    seen.push([traceSerial, traceHash, hashOfFour(words[0]!, words[1]!, words[2]!, words[3]!)])
+  }
+  const of = (first: number, last: number) =>
+    Buffer.concat([ld(1, Buffer.from([first, ...Array(14).fill(7), last])), SID, ld(5, 'a')])
+  const bytes = traces([], of(1, 1), of(1, 1), of(2, 1), of(2, 2), of(1, 1))
+  const visitor = new SpanVisitor(new Keys(), [{ name: 'note', span: note }])
+  for (let i = 0; i < 2; i++) visitor.visit({ signal: 'traces', bytes, items: 5, received: 0 })
+  const serials = seen.map(([serial]) => serial)
+  t.equal(serials[0], serials[1])
+  t.equal(new Set(serials).size, 8, 'a serial is not used again for what comes later')
+  for (const [, hash, expected] of seen) t.equal(hash, expected)
 })
 
 t.test('a request without its bad spans keeps all the rest, byte for byte', async t => {

@@ -1,8 +1,8 @@
 // Totals that outlive processes: nothing is counted twice, and nothing falls.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { Account, growth, Ledger, Sum } from '../../collectors/process/account.ts'
+import fc from '../property.ts'
 
 t.test('a 32-bit counter that begins anew has grown by the rest', async t => {
   const f = (before: number, now: number, expected: number) => t.equal(growth(before, now), expected)

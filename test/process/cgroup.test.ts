@@ -3,7 +3,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { Access, remedy } from '../../collectors/process/access.ts'
+import { FileAccess, remedy } from '../../collectors/process/access.ts'
 import { Cgroup } from '../../collectors/process/cgroup.ts'
 import { locate } from '../../collectors/process/hierarchy.ts'
 import { world } from '../world.ts'
@@ -38,7 +38,7 @@ function host(t: Test, lines: string, tree: Files, mounts = V2_MOUNT): string {
 }
 
 function looked(proc: string, nowMs = 0): Cgroup {
-  const cgroup = new Cgroup(proc)
+  const cgroup = new Cgroup(world(proc))
   cgroup.begin(7)
   cgroup.look(nowMs)
   return cgroup
@@ -52,10 +52,10 @@ t.test('v2 on a host: the limits are the lowest up the tree', async t => {
       'shop.service': v2('7\n8\n', 10, { 'memory.max': '900000000\n' }),
     },
   })
-  const { place, moment, totals } = looked(proc)
+  const { place, gauges, totals } = looked(proc)
   t.equal(place?.version, 'v2')
   t.equal(place?.route, 'own_mount')
-  t.match(moment, {
+  t.match(gauges, {
     cpuLimitCores: 0.0001,
     memoryLimitBytes: 500_000_000,
     memoryBytes: 1_000_000,
@@ -78,10 +78,10 @@ t.test('v2 on a host: the limits are the lowest up the tree', async t => {
 
 t.test('no limit is no number', async t => {
   const proc = host(t, '0::/a\n', { a: v2('7\n', 1, { 'cpu.max': 'max 100000\n', 'pids.max': 'max\n' }) })
-  const { moment } = looked(proc)
-  t.same(moment?.cpuLimitCores, Number.NaN)
-  t.same(moment?.memoryLimitBytes, Number.NaN)
-  t.same(moment?.pidsLimit, Number.NaN)
+  const { gauges } = looked(proc)
+  t.same(gauges?.cpuLimitCores, Number.NaN)
+  t.same(gauges?.memoryLimitBytes, Number.NaN)
+  t.same(gauges?.pidsLimit, Number.NaN)
 })
 
 t.test('files that are missing or nonsense leave their own numbers out', async t => {
@@ -93,9 +93,9 @@ t.test('files that are missing or nonsense leave their own numbers out', async t
       'memory.stat': 'inactive_file 5\n',
     },
   })
-  const { moment, totals } = looked(proc)
-  t.same(moment?.memoryBytes, Number.NaN)
-  t.same(moment?.workingSetBytes, Number.NaN)
+  const { gauges, totals } = looked(proc)
+  t.same(gauges?.memoryBytes, Number.NaN)
+  t.same(gauges?.workingSetBytes, Number.NaN)
   t.same(totals.periods, Number.NaN)
   t.equal(totals.throttledPeriods, 4)
   t.same(totals.oomKills, Number.NaN)
@@ -136,18 +136,18 @@ function v1(memoryLimit = '9223372036854771712\n'): Files {
 const V1_LINES = '9:name=systemd:/docker/ab\n5:pids:/docker/ab\n4:memory:/docker/ab\n2:cpu,cpuacct:/docker/ab\n'
 
 t.test('v1 says the same in its own words and units', async t => {
-  const { place, moment, totals } = looked(host(t, V1_LINES, v1(), V1_MOUNTS))
+  const { place, gauges, totals } = looked(host(t, V1_LINES, v1(), V1_MOUNTS))
   t.equal(place?.version, 'v1')
-  t.equal(moment?.cpuLimitCores, 0.5)
-  t.same(moment?.memoryLimitBytes, Number.NaN, 'the largest number of pages is no limit')
-  t.equal(moment?.memoryBytes, 8_000_000)
-  t.equal(moment?.workingSetBytes, 5_000_000)
+  t.equal(gauges?.cpuLimitCores, 0.5)
+  t.same(gauges?.memoryLimitBytes, Number.NaN, 'the largest number of pages is no limit')
+  t.equal(gauges?.memoryBytes, 8_000_000)
+  t.equal(gauges?.workingSetBytes, 5_000_000)
   t.match(totals, { user: 12.34, system: 0.66, periods: 10, throttledPeriods: 3, throttled: 2.5, oomKills: 4 })
   t.same(totals.cpuWaiting, Number.NaN, 'v1 has no pressure')
 })
 
 t.test('v1 with a memory limit', async t => {
-  t.equal(looked(host(t, V1_LINES, v1('268435456\n'), V1_MOUNTS)).moment?.memoryLimitBytes, 268_435_456)
+  t.equal(looked(host(t, V1_LINES, v1('268435456\n'), V1_MOUNTS)).gauges?.memoryLimitBytes, 268_435_456)
 })
 
 t.test('hybrid: controllers from v1, pressure from the unified tree', async t => {
@@ -191,9 +191,9 @@ t.test("without the host's namespace, docker's bind mount on v1 shows only the c
     },
     self: { mountinfo: '', root: {} },
   })
-  const { place, moment } = looked(proc)
+  const { place, gauges } = looked(proc)
   t.equal(place?.route, 'application_root')
-  t.equal(moment?.memoryBytes, 55)
+  t.equal(gauges?.memoryBytes, 55)
 })
 
 t.test('a folder that does not list the process is not its cgroup', async t => {
@@ -209,7 +209,7 @@ t.test('counters go on when a restart brings a new cgroup', async t => {
   const root = join(proc, 'self/root/sys/fs/cgroup')
   renameSync(join(root, 'a'), join(root, 'old'))
   plant(join(root, 'a'), v2('7\n', 2))
-  cgroup.leave()
+  cgroup.end(9000)
   cgroup.begin(7)
   cgroup.look(10_000)
   t.equal(cgroup.totals.user, 102)
@@ -234,10 +234,10 @@ t.test('a cgroup that was there before the process is counted from now on', asyn
   t.equal(cgroup.totals.user, 103)
 })
 
-t.test('without a process its moment is not known, and its counters stay', async t => {
+t.test('without a process its gauges are not known, and its counters stay', async t => {
   const cgroup = looked(host(t, '0::/a\n', { a: v2('7\n', 100) }))
-  cgroup.leave()
-  t.equal(cgroup.moment, undefined)
+  cgroup.end(1000)
+  t.equal(cgroup.gauges, undefined)
   t.equal(cgroup.place, undefined)
   t.equal(cgroup.totals.user, 100)
 })
@@ -255,10 +255,10 @@ t.test('the remedy is the cheapest one that helps', async t => {
   t.match(remedy(of(1000, 1001), of(1000, 1001)), /not dumpable/)
 })
 
-t.test('what may not be read is logged once, and again only after a change', async t => {
+t.test('an unreadable file is logged once, and again only after a change', async t => {
   const proc = t.testdir({ 7: { status: 'no credentials' } })
   const host = world(proc)
-  const access = new Access(proc, host.log)
+  const access = new FileAccess(proc, host.log)
   for (let i = 0; i < 3; i++) access.note('io', false, 7)
   t.equal(host.logged.length, 1)
   t.match(host.logged[0], /cannot read .*\/7\/io \(bytes read and written\); run the sidecar with the UID and GID/)

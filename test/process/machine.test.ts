@@ -3,13 +3,15 @@
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import type { Application, Running } from '../../collectors/collector.ts'
 import { families, type ProcessOptions, process as processCollector } from '../../collectors/process.ts'
-import { Scrape } from '../../exporter/metrics.ts'
+import { Scrape } from '../../exporter/prometheus.ts'
+import type { Application } from '../../telemetry/host.ts'
+import type { Running } from '../../telemetry/part.ts'
 import { type World, world } from '../world.ts'
-import { end, type Files, folder, machine, plant, sample, stat, status, tcp } from './machine.ts'
+import { end, type Facts, type Files, folder, limits, machine, plant, sample, stat, status, tcp } from './machine.ts'
 
 const FIXTURE = join(import.meta.dirname, '../fixtures/proc/pod')
+const V2_MOUNT = '32 31 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n'
 const DEFAULTS: ProcessOptions = {
   children: 'together',
   interval: 5000,
@@ -18,6 +20,7 @@ const DEFAULTS: ProcessOptions = {
   tcp: true,
   smaps: false,
   smaps_limit: 2 ** 30,
+  exit_helper: 'off',
 }
 
 interface Ride {
@@ -57,7 +60,7 @@ async function ride(
         await host.clock.pass(250)
         await new Promise(resolve => setTimeout(resolve, 1))
       }
-      t.fail('what was waited for happened')
+      t.fail('the awaited event happened')
     },
   }
 }
@@ -143,30 +146,182 @@ t.test('a process is found by its cgroup', async t => {
   }
 })
 
-t.test('what was not found is said once, with what to do', async t => {
-  const f = async (app: Partial<Application>, expected: RegExp) => {
-    const { host, running, scrape, until } = await ride(t, FIXTURE, app)
-    await until(() => host.logged.some(line => expected.test(line)))
-    await host.clock.pass(3000)
-    t.match(running.findings?.()[0]?.text, expected)
-    t.equal(host.logged.filter(line => expected.test(line)).length, 1, 'logged once')
-    const text = await scrape()
-    t.equal(sample(text, 'app_process_up'), 0)
-    t.equal(sample(text, 'app_process_restarts_total'), 0)
-    t.equal(sample(text, 'app_process_open_fds'), undefined)
+t.test(
+  'an application that was not found is reported once, with what to do; it is down only if it is known not to run',
+  async t => {
+    const f = async (app: Partial<Application>, expected: RegExp, up: 0 | undefined) => {
+      const { host, running, scrape, until } = await ride(t, FIXTURE, app)
+      await until(() => host.logged.some(line => expected.test(line)))
+      await host.clock.pass(3000)
+      t.match(running.findings?.()[0]?.text, expected)
+      t.equal(host.logged.filter(line => expected.test(line)).length, 1, 'logged once')
+      const text = await scrape()
+      const presence = ['app_process_up', 'app_processes', 'app_process_restarts_total']
+      for (const series of presence) t.equal(sample(text, series), up, `${series} for ${expected.source}`)
+      t.equal(sample(text, 'app_process_state{state="stopped"}'), up)
+      t.equal(sample(text, 'app_process_open_fds'), undefined)
+    }
+    const files = t.testdir({ words: 'not a pid', ended: '23\n', empty: '', folder: {} })
+    await f({}, /set app\.url, app\.port, app\.pid/, undefined)
+    await f({ select: { pid: 30 } }, /that is the sidecar itself/, undefined)
+    await f({ select: { pid: 999 } }, /no process for app\.pid 999/, 0)
+    await f({ child: 999 }, /the child 999 has ended/, 0)
+    await f({ select: { pid_file: join(files, 'none') } }, /there is no app\.pid_file .*none/, 0)
+    await f({ select: { pid_file: join(files, 'folder') } }, /cannot read app\.pid_file .*folder/, undefined)
+    await f({ select: { pid_file: join(files, 'words') } }, /begin with a process number: "not a pid"/, undefined)
+    await f({ select: { pid_file: join(files, 'empty') } }, /begin with a process number: ""/, undefined)
+    await f({ select: { pid_file: join(files, 'ended') } }, /is a zombie/, 0)
+    await f({ select: { match: 'nothing-like-it' } }, /no process matches app\.match "nothing-like-it"/, 0)
+    await f({ select: { cgroup: '/nowhere' } }, /no process in the cgroup \/nowhere/, 0)
+    await f({ select: { port: 8081 } }, /nothing listens on app\.port 8081 yet/, 0)
+    await f({ url: 'http://127.0.0.1:8081' }, /nothing listens on port 8081 of app\.url yet/, 0)
+    await f({ url: 'http://shop.internal:8081' }, /shop\.internal may be another machine/, undefined)
+    // Its socket is in the table, but no process has it.
+    await f(
+      { select: { port: 9090 } },
+      /something listens on app\.port 9090, but no visible process owns it/,
+      undefined,
+    )
+  },
+)
+
+t.test(
+  'a cgroup without processes is known not to run, one whose processes are of another namespace is not',
+  async t => {
+    const f = async (procs: string, up: 0 | undefined, mountinfo = V2_MOUNT) => {
+      const proc = t.testdir({
+        ...machine({ 5: {} }),
+        self: {
+          mountinfo,
+          root: { sys: { fs: { cgroup: { shop: { 'cgroup.procs': procs } } } } },
+        },
+      })
+      const { scrape } = await ride(t, proc, { select: { cgroup: '/shop' } })
+      t.equal(sample(await scrape(), 'app_process_up'), up)
+    }
+    await f('', 0)
+    await f('0\n', undefined)
+    await f('', undefined, '')
+  },
+)
+
+t.test('in a PID namespace of its own the sidecar cannot know that nothing else runs', async t => {
+  const self = t.fixture('symlink', '50')
+  const f = async (processes: Record<number, Facts>, app: Partial<Application>, up: 0 | 1 | undefined) => {
+    const { scrape } = await ride(t, t.testdir({ ...machine(processes), self, net: { tcp: tcp() } }), app)
+    t.equal(sample(await scrape(), 'app_process_up'), up)
   }
-  const files = t.testdir({ words: 'not a pid', ended: '23\n' })
-  await f({}, /set app\.url, app\.port, app\.pid/)
-  await f({ select: { pid: 30 } }, /that is the sidecar itself/)
-  await f({ select: { pid: 999 } }, /no process for app\.pid 999/)
-  await f({ select: { pid_file: join(files, 'none') } }, /cannot read app\.pid_file .*none/)
-  await f({ select: { pid_file: join(files, 'words') } }, /does not begin with a process number: "not a pid"/)
-  await f({ select: { pid_file: join(files, 'ended') } }, /is a zombie/)
-  await f({ select: { match: 'nothing-like-it' } }, /no process matches app\.match "nothing-like-it"/)
-  await f({ select: { cgroup: '/nowhere' } }, /no process in the cgroup \/nowhere/)
-  await f({ url: 'http://127.0.0.1:8081' }, /nothing listens on port 8081 of app\.url yet/)
-  // Its socket is in the table, but no process has it.
-  await f({ select: { port: 9090 } }, /something listens on app\.port 9090, but no visible process owns it/)
+  const own = { 1: { ppid: 0, comm: 'tini' }, 50: { ppid: 1 }, 51: { ppid: 50, comm: 'probe' } }
+  const shared = { ...own, 7: { ppid: 0, comm: 'pause' } }
+  for (const select of [{ pid: 9 }, { match: 'shop' }]) {
+    await f(own, { select }, undefined)
+    await f(shared, { select }, 0)
+  }
+  // Its own child is always visible, and a port is one of the network namespace.
+  await f(own, { child: 60 }, 0)
+  await f(own, { select: { port: 80 } }, 0)
+})
+
+t.test('a process that hidepid hides is not known to be down, unless it was seen before', async t => {
+  const hiding = (options: string, caps = '0000000000000000') => ({
+    mounts: `/dev/vda / ext4 rw 0 0\nproc /proc proc rw,nosuid,${options} 0 0\n`,
+    status: `Uid:\t9\t9\t9\t9\nGid:\t8\t8\t8\t8\nGroups:\t8 1000 \nCapPrm:\t${caps}\nCapEff:\t${caps}\n`,
+  })
+  const f = async (self: Files, up: 0 | undefined) => {
+    const { scrape, running } = await ride(t, t.testdir({ ...machine({ 7: {} }), self }), { select: { match: 'shop' } })
+    t.equal(sample(await scrape(), 'app_process_up'), up)
+    if (up === undefined) t.match(running.findings?.()[0]?.text, /hides the processes of other users \(hidepid=/)
+  }
+  await f(hiding('hidepid=2'), undefined)
+  await f(hiding('relatime,hidepid=invisible,gid=4'), undefined)
+  await f(hiding('hidepid=ptraceable,gid=1000'), undefined)
+  await f(hiding('hidepid=off'), 0)
+  await f(hiding('hidepid=2,gid=1000'), 0)
+  await f(hiding('gid=8,hidepid=1'), 0)
+  await f(hiding('hidepid=2', '0000000000080000'), 0)
+
+  const proc = t.testdir({ ...machine({ 7: { comm: 'shop' } }), self: hiding('hidepid=2') })
+  const { host, scrape, until } = await ride(t, proc, { select: { match: 'shop' } })
+  t.equal(sample(await scrape(), 'app_process_up'), 1)
+  end(join(proc, '7'))
+  await until(() => host.app.pid === undefined)
+  await host.clock.pass(3000)
+  t.equal(sample(await scrape(), 'app_process_up'), 0)
+})
+
+t.test('somebody who listens in another network namespace is not forgotten between the looks that see it', async t => {
+  const link = (to: string) => t.fixture('symlink', to)
+  const proc = t.testdir({
+    ...machine({}),
+    7: { ...folder(7), ns: { net: link('net:[2]') }, net: { tcp: tcp(['0100007F', 80, '0A', 0, 77]) } },
+    self: { ns: { net: link('net:[1]') } },
+    net: { tcp: tcp() },
+  })
+  const { host, scrape, running } = await ride(t, proc, { select: { port: 80 } })
+  for (let seconds = 0; seconds < 100; seconds += 5) {
+    t.equal(sample(await scrape(), 'app_process_up'), undefined)
+    t.match(running.findings?.()[0]?.text, /something listens on app\.port 80, but no visible process owns it/)
+    await host.clock.pass(5000)
+  }
+})
+
+t.test(
+  'app.match takes the application, not what started the sidecar, nor another sidecar, nor a kernel thread',
+  async t => {
+    const proc = t.testdir({
+      ...machine({
+        1: { ppid: 0, comm: 'init' },
+        2: { ppid: 0, comm: 'kthreadd', kernel: true, cmdline: '' },
+        3: { ppid: 2, comm: 'kworker/shop', kernel: true, cmdline: '', start: 1 },
+        10: { ppid: 1, comm: 'timeout', cmdline: 'timeout\x0060\0pillion\0--app.match\0shop\0', start: 2 },
+        11: { ppid: 10, comm: 'sh', cmdline: 'sh\0-c\0PILLION_APP_MATCH=shop pillion\0', start: 3 },
+        50: { ppid: 11, comm: 'pillion', cmdline: 'node\0pillion\0--app.match\0shop\0', start: 4 },
+        60: { ppid: 1, comm: 'pillion', cmdline: 'node\0pillion\0--app.match=shop\0', start: 5 },
+      }),
+      self: t.fixture('symlink', '50'),
+    })
+    const { host, scrape, running, until } = await ride(t, proc, { select: { match: 'shop' } })
+    t.equal(sample(await scrape(), 'app_process_up'), 0)
+    t.match(running.findings?.()[0]?.text, /except 1\d, which started the sidecar; if that is it, set app\.pid/)
+    plant(proc, machine({ 70: { ppid: 1, comm: 'node', cmdline: 'node\0shop.js\0', start: 6 } }))
+    await until(() => host.app.pid === 70)
+  },
+)
+
+t.test('systemd, which holds the socket of a service, is not the application', async t => {
+  const net = { tcp: tcp(['0100007F', 80, '0A', 0, 77]) }
+  const socket = { 3: t.fixture('symlink', 'socket:[77]') }
+  const proc = t.testdir({ ...machine({}), net, 1: { ...folder(1, { ppid: 0, comm: 'systemd' }), fd: socket } })
+  const { host, scrape, running, until } = await ride(t, proc, { select: { port: 80 } })
+  t.equal(sample(await scrape(), 'app_process_up'), 0)
+  t.match(running.findings?.()[0]?.text, /systemd listens on app\.port 80, and has not started the service yet/)
+  plant(proc, machine({ 7: { ppid: 1 } }))
+  symlinkSync('socket:[77]', join(proc, '7/fd/9'))
+  await until(() => host.app.pid === 7)
+})
+
+t.test('a stopped process says so, and a finding tells how to go on', async t => {
+  const proc = t.testdir(machine({ 7: { state: 'T' }, 8: { ppid: 7, state: 'R' }, 9: { ppid: 7, state: 'Z' } }))
+  const { scrape, running } = await ride(t, proc, { child: 7 })
+  const text = await scrape()
+  const f = (state: string, expected: number) => t.equal(sample(text, `app_process_state{state="${state}"}`), expected)
+  t.equal(sample(text, 'app_process_up'), 1)
+  f('stopped', 1)
+  f('running', 1)
+  f('zombie', 1)
+  f('sleeping', 0)
+  t.match(running.findings?.()[1]?.text, /process 7 is stopped .* until SIGCONT/)
+})
+
+t.test('a process that takes another name by exec is called by that at the next scrape', async t => {
+  const proc = t.testdir(machine({ 7: { comm: 'sh' } }))
+  const { scrape, running } = await ride(t, proc, { child: 7 })
+  t.equal(sample(await scrape(), 'app_process_info{name="sh",found_by="child"}'), 1)
+  writeFileSync(join(proc, '7/stat'), stat(7, { comm: 'shop' }))
+  const text = await scrape()
+  t.equal(sample(text, 'app_process_info{name="shop",found_by="child"}'), 1)
+  t.equal(sample(text, 'app_process_info{name="sh",found_by="child"}'), undefined)
+  t.match(running.findings?.()[0]?.text, /process 7 \(shop\)/)
 })
 
 t.test('counters go on through a restart, gauges pause, and the new start time is told', async t => {
@@ -344,6 +499,16 @@ t.test('bounds leave out what is beyond them, and count it', async t => {
   t.ok(sample(text, 'pillion_process_over_limit_total{what="processes"}')! > 0)
 })
 
+t.test('a sidecar that may open few files reads fewer processes, and counts that', async t => {
+  const many = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [100 + i, { ppid: 7 }]))
+  const proc = t.testdir({ ...machine({ 7: {}, ...many }), self: { limits: limits({ maxFds: 64 }) } })
+  const { scrape } = await ride(t, proc, { child: 7 })
+  const text = await scrape()
+  t.equal(sample(text, 'app_processes'), 6)
+  t.equal(sample(text, 'app_process_open_fds'), 18)
+  t.ok(sample(text, 'pillion_process_over_limit_total{what="processes"}')! > 0)
+})
+
 t.test('the sidecar below the application is not counted', async t => {
   const proc = t.testdir({
     ...machine({ 7: {}, 8: { ppid: 7 }, 50: { ppid: 7, comm: 'pillion' }, 51: { ppid: 50, comm: 'probe' } }),
@@ -387,8 +552,15 @@ t.test('where there is no /proc, pidusage gives CPU time, memory and start', asy
   t.ok(sample(text, 'app_process_cpu_seconds_total{mode="all"}')! > 0)
   t.ok(sample(text, 'app_process_resident_memory_bytes')! > 1e6)
   t.match(running.findings?.()[0]?.text, /only CPU time, memory and start/)
-  const nobody = await ride(t, join(t.testdir({}), 'none'), {})
-  t.equal(sample(await nobody.scrape(), 'app_process_up'), 0)
+  const f = async (app: Partial<Application>, up: 0 | undefined) => {
+    const { scrape } = await ride(t, join(t.testdir({}), 'none'), app)
+    const text = await scrape()
+    for (const series of ['app_process_up', 'app_processes', 'app_process_restarts_total'])
+      t.equal(sample(text, series), up, series)
+  }
+  await f({}, undefined)
+  await f({ url: 'http://127.0.0.1:80' }, undefined)
+  await f({ select: { pid: 4_194_304 } }, 0)
 })
 
 t.test('a folder that is no /proc at all', async t => {

@@ -30,6 +30,8 @@ export interface Facts {
   maxFds?: number | 'unlimited'
   fds?: number
   cmdline?: string
+  /** A thread of the kernel. */
+  kernel?: boolean
 }
 
 export function stat(pid: number, of: Facts = {}): string {
@@ -38,7 +40,7 @@ export function stat(pid: number, of: Facts = {}): string {
   const { user = 0, system = 0, childUser = 0, childSystem = 0 } = of
   const faults = `${minor} ${childMinor} ${major} ${childMajor}`
   const times = `${user} ${system} ${childUser} ${childSystem}`
-  return `${pid} (${comm}) ${state} ${ppid} ${pid} ${pid} 0 -1 4194560 ${faults} ${times} 20 0 ${threads} 0 ${start} 4096000 512 18446744073709551615 1 1 0 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n`
+  return `${pid} (${comm}) ${state} ${ppid} ${pid} ${pid} 0 -1 ${of.kernel ? 0x208040 : 4194560} ${faults} ${times} 20 0 ${threads} 0 ${start} 4096000 512 18446744073709551615 1 1 0 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n`
 }
 
 export function status(of: Facts = {}): string {
@@ -64,7 +66,7 @@ export function limits(of: Facts = {}): string {
   return `Limit                     Soft Limit           Hard Limit           Units     \nMax cpu time              unlimited            unlimited            seconds   \nMax open files            ${max}4096                 files     \nMax pending signals       7000                 7000                 signals   \n`
 }
 
-/** What `t.testdir` plants. */
+/** The files that `t.testdir` creates. */
 export interface Files {
   [name: string]: string | Files
 }
@@ -101,8 +103,8 @@ export function plant(path: string, files: Files): void {
 }
 
 /**
- * Ends a process of a planted machine. Its open files answer nothing from then on, as the kernel's do with ESRCH; a file that is
- * merely deleted could still be read.
+ * Ends a process of a planted machine. Its open files answer nothing from then on, as the kernel's do with ESRCH; a
+ * file that is merely deleted could still be read.
  */
 export function end(path: string): void {
   for (const file of readdirSync(path, { withFileTypes: true, recursive: true }))

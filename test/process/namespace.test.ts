@@ -1,61 +1,29 @@
-// A real application in a cgroup namespace of its own, as in a container, read by a sidecar outside of it.
+// The sidecar in a time namespace of its own, as a container that was restored from a checkpoint may be: its monotonic clock and
+// its time since boot are not those of the application.
 
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { parseMounts } from '../../collectors/process/hierarchy.ts'
-import { sample } from './machine.ts'
-import { program, ride } from './real.ts'
+import { Child, until } from '../e2e/child.ts'
+import { missing } from '../e2e/programs.ts'
+import { startSidecar } from '../e2e/ride.ts'
 
-const mount = parseMounts(readFileSync('/proc/self/mountinfo', 'utf8')).get('')
-const folder = join(mount?.point ?? '/nowhere', `pillion-test-${process.pid}`)
+const UNSHARE = ['unshare', '--time', '--monotonic', '100000', '--boottime', '200000', '--']
+const [command = '', ...args] = UNSHARE
+const skip =
+  missing('unshare', 'util-linux') ||
+  (spawnSync(command, [...args, 'true']).status !== 0 && 'needs permission to make a time namespace: run as root')
 
-/** False, or why no cgroup can be made here. */
-function impossible(): string | false {
-  if (!mount) return 'no cgroup2 file system is mounted here; mount one'
-  try {
-    mkdirSync(folder)
-  } catch {
-    return `cannot make a cgroup in ${mount.point}; run as root, with cgroups writable`
-  }
-  const { status } = spawnSync('unshare', ['--cgroup', '--mount', 'true'])
-  rmdirSync(folder)
-  return status !== 0 && 'no new cgroup namespace here; run as root'
-}
-
-t.test('the cgroup of a container is read through its own mount', { skip: impossible() }, async t => {
-  mkdirSync(folder)
-  const inside = 'umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec sh -c "echo ready; read end"'
-  using app = program('sh', [
-    '-c',
-    `echo $$ > ${folder}/cgroup.procs; exec unshare --cgroup --mount --propagation private sh -c '${inside}'`,
-  ])
-  t.equal(await app.line(), 'ready')
-  {
-    await using watched = await ride({ select: { pid: app.pid } })
-    const text = await watched.scrape()
-    const version = /app_cgroup_info\{version="(\w+)",route="application_root"\} 1/.exec(text)?.[1]
-    t.ok(version === 'v2' || version === 'hybrid', `version ${version}`)
-    const user = sample(text, 'app_cgroup_cpu_usage_seconds_total{mode="user"}')!
-    const system = sample(text, 'app_cgroup_cpu_usage_seconds_total{mode="system"}')!
-    t.ok(user + system > 0 && user + system < 2, 'of this cgroup, not of the machine')
-    t.equal(sample(text, 'app_process_readable{file="cgroup"}'), 1)
-    const pressure = spawnSync('cat', [`${folder}/cpu.pressure`]).status === 0
-    const waiting = sample(text, 'app_cgroup_pressure_waiting_seconds_total{resource="cpu"}')
-    t.equal(waiting !== undefined, pressure, 'pressure where the kernel has it')
-    app.say('end')
-    await app.ended
-  }
-  // The kernel lets go of the cgroup a moment after its last process, and nothing of ours holds it.
-  for (let tries = 0; ; tries++) {
-    try {
-      rmdirSync(folder)
-      break
-    } catch (error) {
-      if (tries > 100) throw error
-      await sleep(50)
-    }
-  }
+t.test('in a time namespace with other clocks, start times and uptimes are right', { skip }, async t => {
+  const before = Date.now() / 1000
+  await using app = await Child.start('sleep', ['600'])
+  const started = Date.now() / 1000
+  await using ride = await startSidecar({ flags: ['--app.pid', String(app.pid)], wrapper: UNSHARE })
+  await until('the application', async () => (await ride.value('app_process_up')) === 1 || undefined)
+  const start = (await ride.value('app_process_start_time_seconds')) ?? Number.NaN
+  t.ok(start > before - 1 && start < started + 1, `${start} instead of ${before} to ${started}`)
+  const uptime = (await ride.value('app_process_uptime_seconds')) ?? Number.NaN
+  const passed = Date.now() / 1000 - before
+  t.ok(uptime > 0 && uptime < passed + 1, `${uptime} s after ${passed} s`)
+  const own = (await ride.value('pillion_process_start_time_seconds')) ?? Number.NaN
+  t.ok(own >= Math.floor(started) - 1 && own <= Date.now() / 1000, `its own: ${own}`)
 })

@@ -1,8 +1,7 @@
 // The parsers of kernel texts: right for what kernels write, absent for anything else, never an exception.
 
-import fc from 'fast-check'
 import t from 'tap'
-import { parseCpuMax, parseKeyed, parseNumber, parsePressure } from '../../collectors/process/cgroup.ts'
+import { parseCpuMax, parseKeyed, parseNumber, parsePressure } from '../../collectors/process/controllers.ts'
 import { parseCgroup, parseMounts } from '../../collectors/process/hierarchy.ts'
 import {
   parseCredentials,
@@ -16,6 +15,7 @@ import {
   Stat,
 } from '../../collectors/process/parse.ts'
 import { accepts, parseRow, type Row } from '../../collectors/process/sockets.ts'
+import fc from '../property.ts'
 import { io, limits, schedstat, stat, status, tcp } from './machine.ts'
 
 function parsedStat(text: string): Stat | undefined {
@@ -139,11 +139,18 @@ t.test('control characters of a name do not reach a label', async t => {
 })
 
 t.test('a row of the TCP table', async t => {
-  const row: Row = { address: '', port: 0, state: 'close', receiveQueue: 0, inode: 0 }
+  const row: Row = { address: '', port: 0, remote: '', state: 'close', receiveQueue: 0, inode: 0 }
   const [head, ...lines] = tcp(['0100007F', 8080, '0A', 3, 12345], ['0'.repeat(32), 443, '0C', 0, 9]).split('\n')
   t.equal(parseRow(head!, row), false)
   t.equal(parseRow(lines[0]!, row), true)
-  t.same(row, { address: '0100007F', port: 8080, state: 'listen', receiveQueue: 3, inode: 12345 })
+  t.same(row, {
+    address: '0100007F',
+    port: 8080,
+    remote: '00000000:0000',
+    state: 'listen',
+    receiveQueue: 3,
+    inode: 12345,
+  })
   t.equal(parseRow(lines[1]!, row), true)
   t.equal(row.state, 'syn_recv')
   t.equal(parseRow(lines[0]!.replace(' 0A ', ' 0F '), row), false)
@@ -263,7 +270,7 @@ t.test('10 000 mutated texts give numbers or nothing, never an exception', async
   f(limits(), text => [parseMaxFds(text)])
   f(status(), text => parseCredentials(text)?.uids.slice() ?? [])
   f(tcp(['0100007F', 8080, '0A', 3, 12345]), text => {
-    const row: Row = { address: '', port: 0, state: 'close', receiveQueue: 0, inode: 0 }
+    const row: Row = { address: '', port: 0, remote: '', state: 'close', receiveQueue: 0, inode: 0 }
     return text.split('\n').flatMap(line => (parseRow(line, row) ? [row.port, row.receiveQueue, row.inode] : []))
   })
   f('some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\nnr_periods 5\nthrottled_usec 7\n', text => [

@@ -1,11 +1,13 @@
 // A host on the real machine, and processes to watch there.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Application, Finding, Host } from '../../collectors/collector.ts'
 import { type ProcessOptions, process as processCollector } from '../../collectors/process.ts'
-import { Scrape } from '../../exporter/metrics.ts'
+import { Scrape } from '../../exporter/prometheus.ts'
+import type { Application, Host } from '../../telemetry/host.ts'
+import type { Finding } from '../../telemetry/part.ts'
 import { world } from '../world.ts'
 
 export const DEFAULTS: ProcessOptions = {
@@ -16,13 +18,14 @@ export const DEFAULTS: ProcessOptions = {
   tcp: true,
   smaps: false,
   smaps_limit: 2 ** 30,
+  exit_helper: 'off',
 }
 
 export interface Ride extends AsyncDisposable {
   readonly app: Application
   scrape(): Promise<string>
   findings(): readonly Finding[]
-  /** Scrapes until it is so; fails after 30 s. */
+  /** Scrapes until it is so; fails after a minute. */
   until(done: (text: string) => boolean): Promise<string>
 }
 
@@ -40,14 +43,14 @@ export async function ride(app: Partial<Application>, options: Partial<ProcessOp
     findings: () => running.findings?.() ?? [],
     async scrape() {
       await running.collect?.(new AbortController().signal)
-      const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(5000))
+      const { chunks } = await scrape.scrape(undefined, AbortSignal.timeout(60_000))
       return Buffer.concat(chunks).toString()
     },
     async until(done) {
-      for (const deadline = performance.now() + 30_000; ; await sleep(50)) {
+      for (const deadline = performance.now() + 60_000; ; await sleep(50)) {
         const text = await ride.scrape()
         if (done(text)) return text
-        if (performance.now() > deadline) throw new Error(`not so within 30 s:\n${text}`)
+        if (performance.now() > deadline) throw new Error(`not so within a minute:\n${text}`)
       }
     },
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
@@ -81,3 +84,22 @@ export function program(command: string, args: readonly string[]): Program {
     [Symbol.dispose]: () => void child.kill('SIGKILL'),
   }
 }
+
+/** The program that looks in another namespace, or as another user. */
+export const ALONE: string = join(import.meta.dirname, 'alone.ts')
+/** Arguments of setpriv for a user without any rights. */
+export const NOBODY = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps=-all', '--no-new-privs']
+
+/** False, or why a command cannot be run here. */
+export function impossible(command: string, args: readonly string[], remedy: string): string | false {
+  const { status, error, stderr } = spawnSync(command, args, { encoding: 'utf8' })
+  if (error) return `no ${command}; apt-get install util-linux`
+  return status !== 0 && `${command} ${args.join(' ')} fails (${stderr.trim()}); ${remedy}`
+}
+
+export const NO_SETSID: string | false = impossible('setsid', ['true'], 'run on Linux')
+export const NO_OTHER_USER: string | false = impossible(
+  'setpriv',
+  [...NOBODY, 'test', '-r', ALONE, '-a', '-x', process.execPath],
+  'run as root, with the repository readable for all',
+)

@@ -1,12 +1,14 @@
 // The configuration changes while the real sidecar runs: by a signal, by a request, by the file itself. All or nothing.
 
+import { once } from 'node:events'
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { connect } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { readOptions } from '../../parts.ts'
-import { changed, LIVE } from '../../sidecar/reload.ts'
+import { readOptions, settings } from '../../parts.ts'
+import { changed } from '../../sidecar/reload.ts'
 import { watchFile } from '../../sidecar/watch.ts'
 import { until } from '../e2e/child.ts'
 import { type Ride, startSidecar } from '../e2e/ride.ts'
@@ -24,7 +26,7 @@ const probes = (...each: string[]): string => `health:\n  probes:\n${each.join('
 interface Configured extends Ride {
   readonly file: string
   write(config: string): void
-  /** What POST /-/reload answers. */
+  /** Sends POST /-/reload. */
   post(): Promise<{ status: number; body: string }>
   /** 1 or 0 of the last reload, once it is as wanted. */
   reloaded(wanted: number): Promise<void>
@@ -50,7 +52,7 @@ async function configured(t: Test, config: string, command?: readonly string[]):
   }
 }
 
-/** How often a probe has run, once it has run more than `above` times. */
+/** The number of runs of a probe, once it has run more than `above` times. */
 async function ran(ride: Ride, name: string, above = 0): Promise<number> {
   return await until(`more than ${above} probes of ${name}`, async () => {
     const count = (await ride.value('app_health_probes_total', { probe: name })) ?? 0
@@ -74,8 +76,8 @@ t.test('SIGHUP: probes come, change and go; those that stay are not disturbed, a
   await ran(ride, 'comes')
   t.ok((await ran(ride, 'stays', before.stays)) > before.stays)
   t.ok((await ran(ride, 'changes', before.changes)) > before.changes)
-  t.ok(((await ride.value('app_health_probes_total', { probe: 'goes' })) ?? 0) >= before.goes, 'what was counted stays')
-  t.equal(await ride.value('app_health_up', { probe: 'goes' }), undefined, 'what is no more has no state')
+  t.ok(((await ride.value('app_health_probes_total', { probe: 'goes' })) ?? 0) >= before.goes, 'the counts stay')
+  t.equal(await ride.value('app_health_up', { probe: 'goes' }), undefined, 'a removed probe has no state')
   t.equal(await ride.value('app_health_up', { probe: 'stays' }), 1)
   t.equal(await ride.value('app_health_state_changes_total', { probe: 'stays' }), up)
   t.equal(await ride.value('pillion_config_last_reload_successful'), 1)
@@ -107,9 +109,15 @@ t.test('POST /-/reload: what is wrong comes back, nothing has changed, and the n
     `${fresh}otlp: { max_items: 7 }\nprocess: {}\nweb: { scrape_timeout: 5s }\n`,
     /otlp.max_items, web.scrape_timeout/,
   )
-  await f(`${fresh}web: { token_file: /nowhere }\n`, /cannot read the token: ENOENT/)
-  await f(`${fresh}web: { config: { file: /nowhere.yml } }\n`, /nowhere.yml: there is no such file/)
-  await f(probes(probe('new'), probe('new')), /name "new" is already taken/)
+  await f(
+    `${fresh}web: { token_file: /nowhere }\n`,
+    /pillion\.yaml:4:20: web\.token_file: cannot read "\/nowhere": there is no such file/,
+  )
+  await f(
+    `${fresh}web: { config: { file: /nowhere.yml } }\n`,
+    /pillion\.yaml:4:24: web\.config\.file: cannot read "\/nowhere\.yml": there is no such file/,
+  )
+  await f(probes(probe('new'), probe('new')), /health\.probes\[1\]\.name: "new" is already taken/)
   await f(probes(probe('new', ', tls_ca_file: /nowhere').replace('http:', 'https:')), /tls_ca_file/)
   t.match(await (await fetch(`${ride.web}/api/status`)).text(), 'the configuration stays as it was')
 
@@ -151,7 +159,7 @@ t.test('a mounted ConfigMap that is swapped, and a file that vanishes', async t 
   await last(1)
 })
 
-t.test('names and tokens of the web door, and the level of the log, change with it', async t => {
+t.test('names and tokens of the web server, and the level of the log, change with it', async t => {
   await using ride = await configured(t, 'log: { level: info }\n')
   const token = join(dirname(ride.file), 'token')
   writeFileSync(token, 'first-token')
@@ -179,6 +187,35 @@ t.test('names and tokens of the web door, and the level of the log, change with 
   t.match(await ride.post(), { status: 500 })
   t.notMatch(ride.child.stderr.slice(written), /level=(info|warn)/)
   t.match(ride.child.stderr.slice(written), /level=error/)
+})
+
+t.test('a reload that would change the gRPC listener is refused by name, and its clients stay connected', async t => {
+  await using ride = await configured(t, probes(probe('a')))
+  const client = connect(ride.grpc)
+  t.teardown(() => client.destroy())
+  let away = 0
+  client.on('goaway', () => away++)
+  const call = async (): Promise<string> => {
+    const path = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
+    const stream = client.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' })
+    stream.resume().end(Buffer.alloc(5))
+    const [trailers] = (await once(stream, 'trailers')) as [Record<string, string>]
+    return String(trailers['grpc-status'])
+  }
+  t.equal(await call(), '0')
+  for (const [option, value] of [
+    ['max_connections', '7'],
+    ['idle_timeout', '7m'],
+  ]) {
+    ride.write(`${probes(probe('a'))}otlp: { grpc: { ${option}: ${value} } }\n`)
+    const { status, body } = await ride.post()
+    t.equal(status, 500, body)
+    t.ok(body.includes(`cannot change otlp.grpc.${option} while running; restart`), body)
+    t.equal(await call(), '0', 'the same connection goes on')
+  }
+  t.equal(away, 0)
+  await ride.child.stop()
+  t.equal(away > 0, true, 'at the end it is told to go elsewhere')
 })
 
 t.test('from probes to guessing and back', async t => {
@@ -232,19 +269,27 @@ t.test('every option is either live or refused by its name', async t => {
     return reading.values
   }
   const plain = await options({})
-  const f = async (environment: Record<string, string>, expected: string[]): Promise<void> =>
-    void t.same(changed(plain, await options(environment)), expected)
-  await f({}, [])
-  await f({ PILLION_WEB_LISTEN: '127.0.0.1:1' }, ['web.listen'])
-  await f({ PILLION_WEB_LISTEN: 'off' }, ['web.listen'])
-  await f({ PILLION_OTLP_HTTP_LISTEN: ':4318', PILLION_APP_PORT: '1' }, ['app.port', 'otlp.http.listen'])
-  await f({ PILLION_HEALTH_PROBES_0_NAME: 'a' }, ['health.probes'])
-  await f({ PILLION_WEB_ALLOWED_HOSTS: 'a', PILLION_WEB_CONFIG_FILE: 'b' }, ['web.allowed_hosts', 'web.config.file'])
-  for (const live of LIVE) {
-    const [part = '', option] = live.split('.')
-    const section: object = new Map<string, object>(Object.entries(plain)).get(part) ?? {}
-    t.ok(option === undefined || option in section, `${live} is an option`)
+  const f = async (environment: Record<string, string>, expected: Readonly<Record<string, boolean>>): Promise<void> => {
+    const changes = changed(settings, plain, await options(environment))
+    t.same(Object.fromEntries(changes.map(({ path, live }) => [path, live])), expected)
   }
+  await f({}, {})
+  await f({ PILLION_WEB_LISTEN: '127.0.0.1:1' }, { 'web.listen': false })
+  await f({ PILLION_WEB_LISTEN: 'off' }, { 'web.listen': false })
+  await f(
+    { PILLION_OTLP_HTTP_LISTEN: ':4318', PILLION_APP_PORT: '1' },
+    { 'app.port': false, 'otlp.http.listen': false },
+  )
+  await f({ PILLION_HEALTH_ENABLED: 'false' }, { 'health.enabled': false })
+  await f(
+    { PILLION_HEALTH_PROBES_0_NAME: 'a', PILLION_HEALTH_PROBES_0_URL: 'http://a/', PILLION_LOG_LEVEL: 'warn' },
+    { 'health.probes': true, 'log.level': true },
+  )
+  const config = join(t.testdir({ 'web.yml': '{}' }), 'web.yml')
+  await f(
+    { PILLION_WEB_ALLOWED_HOSTS: 'a', PILLION_WEB_CONFIG_FILE: config, PILLION_WEB_SCRAPE_TIMEOUT: '1s' },
+    { 'web.allowed_hosts': true, 'web.config.file': true, 'web.scrape_timeout': false },
+  )
 })
 
 t.test('a file is noticed where the kernel says nothing, and not before it is whole', async t => {
@@ -258,7 +303,7 @@ t.test('a file is noticed where the kernel says nothing, and not before it is wh
   const pass = async (ms: number): Promise<void> => {
     await clock.pass(ms)
     // Looking at a file takes real time.
-    for (let i = 0; i < 10; i++) await new Promise(resolve => setTimeout(resolve, 2))
+    for (let i = 0; i < 30; i++) await new Promise(resolve => setTimeout(resolve, 5))
   }
   await pass(20_000)
   t.equal(changes, 0)

@@ -3,11 +3,11 @@ import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { clock } from '../../host/clock.ts'
-import { Logfmt, printable, stderr } from '../../host/log.ts'
+import { LineLog, printable, stderr } from '../../host/log.ts'
 
 /** A log whose clock stands still until it is moved, and what it wrote. */
 function written(level: 'info' | 'warn' | 'error' = 'info'): {
-  log: Logfmt
+  log: LineLog
   lines: string[]
   pass(ms: number): void
   full: { yes: boolean }
@@ -15,7 +15,7 @@ function written(level: 'info' | 'warn' | 'error' = 'info'): {
   let now = 0
   const full = { yes: false }
   const lines: string[] = []
-  const log = new Logfmt(level, { now: () => 1_795_229_340_123, monotonic: () => now }, text => {
+  const log = new LineLog(level, { now: () => 1_795_229_340_123, monotonic: () => now }, text => {
     if (full.yes) return false
     lines.push(text)
     return true
@@ -26,7 +26,7 @@ function written(level: 'info' | 'warn' | 'error' = 'info'): {
   return { log, lines, pass, full }
 }
 
-/** What follows the head of the only line. */
+/** The rest of the only line, after its head. */
 function fields(values: Record<string, unknown>): string {
   const { log, lines } = written()
   log.info('m', values)

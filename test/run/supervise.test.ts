@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
@@ -46,7 +46,11 @@ async function until(claim: () => boolean): Promise<void> {
 }
 
 t.test("the exit code is the application's", async t => {
-  const dir = t.testdir({ plain: 'no program', folder: {} })
+  const dir = t.testdir({
+    ...{ plain: 'no program', folder: {} },
+    ...{ interpreter: '#!/nowhere/sh\n', windows: '#!/bin/sh\r\n', bare: 'exit 4\n' },
+  })
+  for (const script of ['interpreter', 'windows', 'bare']) chmodSync(join(dir, script), 0o755)
   const f = async (command: string[], code: number, says?: RegExp): Promise<void> => {
     const { ended, closed, err } = ride(t, command)
     t.same(await ended, { code, signal: null }, JSON.stringify(command))
@@ -56,8 +60,6 @@ t.test("the exit code is the application's", async t => {
   await f(shell('exit 0'), 0)
   await f(shell('exit 3'), 3)
   await f(shell('exit 255'), 255)
-  await f(shell('kill -TERM $$'), 143)
-  await f(shell('kill -KILL $$'), 137)
   await f(shell('kill -SEGV $$'), 139)
   await f(
     ['no-such-command-here'],
@@ -66,8 +68,15 @@ t.test("the exit code is the application's", async t => {
   )
   await f([join(dir, 'plain/x')], 127, /cannot find/)
   await f([join(dir, 'plain')], 126, /cannot execute the command: .*plain.*; make it executable/)
-  await f([join(dir, 'folder')], 126, /cannot execute/)
-  await f([''], 126, /cannot start the command/)
+  await f([join(dir, 'folder')], 126, /cannot execute the command: .*folder.*; it is a directory, name a program in it/)
+  await f([''], 127, /cannot start the command: .*; it is empty/)
+  await f(
+    [join(dir, 'interpreter')],
+    126,
+    /cannot start the command: .*interpreter.*; its first line names .*nowhere.sh.*, which is not there/,
+  )
+  await f([join(dir, 'windows')], 126, /names .*bin.sh.*, with a carriage return; save the file with Unix line ends/)
+  await f([join(dir, 'bare')], 4)
 })
 
 t.test('the application reads our stdin and writes to our stdout and stderr', async t => {
@@ -79,7 +88,7 @@ t.test('the application reads our stdin and writes to our stdout and stderr', as
 })
 
 t.test('signals go on to the application, once', async t => {
-  for (const name of ['TERM', 'HUP', 'QUIT', 'USR1', 'USR2', 'WINCH', 'INT'] as const)
+  for (const name of ['TERM', 'HUP', 'QUIT', 'USR1', 'USR2', 'WINCH', 'INT', 'TSTP', 'TTIN', 'TTOU', 'CONT'] as const)
     t.test(`SIG${name}`, async t => {
       const script = `trap 'n=$((n+1)); echo got $n' ${name}; trap 'exit 7' ${name === 'TERM' ? 'HUP' : 'TERM'}; echo up; while :; do sleep 0.02; done`
       const { process: child, ended, out } = ride(t, shell(script))
@@ -94,11 +103,11 @@ t.test('signals go on to the application, once', async t => {
     })
 })
 
-t.test('an application that does not handle a signal dies of it, and the code says so', async t => {
+t.test('an application that does not handle a signal dies of it, and so does the sidecar', async t => {
   const { process: child, ended, out } = ride(t, shell('echo up; exec sleep 60'))
   await until(() => out() === 'up\n')
   child.kill('SIGTERM')
-  t.same(await ended, { code: 143, signal: null })
+  t.same(await ended, { code: null, signal: 'SIGTERM' })
 })
 
 const terminal = existsSync('/usr/bin/script') ? false : 'needs script(1): apt-get install bsdutils'
@@ -106,8 +115,8 @@ t.test('Ctrl-C on a terminal reaches the application once', { skip: terminal }, 
   const dir = t.testdir({
     'app.sh': `trap 'echo interrupted' INT; trap 'echo quit' QUIT; trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done`,
   })
-  // exec: a shell that stays in between, as dash does, would die of the first Ctrl-C and take the terminal with it.
-  const command = `exec ${process.execPath} ${RIDE} sh ${join(dir, 'app.sh')}`
+  // A shell stays in between, which is the leader of the session and gets Ctrl-C too.
+  const command = `trap : INT QUIT; ${process.execPath} ${RIDE} sh ${join(dir, 'app.sh')}; exit $?`
   const pid = join(dir, 'pid')
   const child = spawn('/usr/bin/script', ['-qec', command, '/dev/null'], {
     stdio: 'pipe',

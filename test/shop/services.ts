@@ -10,14 +10,14 @@ export interface Shop extends AsyncDisposable {
   readonly cart: Child
   readonly payment: Child
   readonly front: Child
-  /** Ends all three as an operator would; spans are flushed by then. */
+  /** Stops all three as an operator would; their spans have been flushed then. */
   stop(): Promise<void>
 }
 
-/** Starts the shop, its front on `port`; its spans go to the OTLP/HTTP endpoint `otlp`. */
-export async function startShop(otlp: string, port = 0): Promise<Shop> {
+/** Starts the shop, its front on `port`; its spans go to the OTLP/HTTP endpoint `otlp`. `more` is for all its services. */
+export async function startShop(otlp: string, port = 0, more: NodeJS.ProcessEnv = {}): Promise<Shop> {
   await using open = new AsyncDisposableStack()
-  const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: otlp, OTEL_BSP_SCHEDULE_DELAY: '100' }
+  const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: otlp, OTEL_BSP_SCHEDULE_DELAY: '100', ...more }
   const start = async (name: string, env: NodeJS.ProcessEnv) =>
     open.use(
       await Child.start(process.execPath, ['--import', `${SHOP}telemetry.js`, `${SHOP}${name}.js`], {
@@ -37,7 +37,7 @@ export async function startShop(otlp: string, port = 0): Promise<Shop> {
     cart,
     payment,
     front,
-    // The front first: it still needs the others for what it is answering.
+    // The front first: it still needs the others to answer its requests.
     stop: async () => {
       for (const child of [front, cart, payment]) await child.stop()
     },

@@ -1,7 +1,9 @@
 import t from 'tap'
-import { spans } from '../../collectors/spans.ts'
-import { Metrics, Scrape } from '../../exporter/metrics.ts'
-import { decoded } from '../exporter/client-model.ts'
+import { Scrape } from '../../exporter/prometheus.ts'
+import { Metrics } from '../../metrics/registry.ts'
+import { spans } from '../../processors/spans.ts'
+import { Keys } from '../../telemetry/keys.ts'
+import { decoded } from '../metrics/client-model.ts'
 import { FakeClock } from '../world.ts'
 import { DEFAULTS } from './room.ts'
 import { views } from './views.ts'
@@ -9,9 +11,10 @@ import { views } from './views.ts'
 t.test('latencies have exponential buckets besides the others where that is chosen', async t => {
   const f = async (native_histograms: { enabled: boolean; schema: number }) => {
     const metrics = new Metrics()
-    const consumer = spans.start({ ...DEFAULTS, native_histograms }, { metrics, clock: new FakeClock() })
+    const keys = new Keys()
+    const consumer = spans.start({ ...DEFAULTS, native_histograms }, { metrics, clock: new FakeClock(), keys })
     views(
-      consumer,
+      { consumer, keys },
       [0.0011, 0.002, 0.9].map(seconds => ({ service: 'shop', name: 'GET /', kind: 2, seconds })),
     )
     const { chunks } = await new Scrape(metrics, []).scrape(

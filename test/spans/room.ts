@@ -1,16 +1,20 @@
 // The spans collector by itself, with a clock that is moved by hand, and what it says on a scrape.
 
-import { type SpansOptions, spans } from '../../collectors/spans.ts'
-import { Metrics, Scrape } from '../../exporter/metrics.ts'
+import { Scrape } from '../../exporter/prometheus.ts'
+import { Metrics } from '../../metrics/registry.ts'
+import { type SpansOptions, spans } from '../../processors/spans.ts'
+import { Keys } from '../../telemetry/keys.ts'
 import { FakeClock } from '../world.ts'
 import { type Sent, views } from './views.ts'
 
 export const DEFAULTS: SpansOptions = {
   dimensions: [],
+  kinds: ['server', 'client', 'producer', 'consumer', 'internal', 'unspecified'],
   naming: 'tempo',
   buckets: Array.from({ length: 14 }, (_, i) => 2 ** (i + 1)),
   native_histograms: { enabled: false, schema: 3 },
   sampling: 'plain',
+  weight_limit: 1000,
   limit: 2000,
   expiry: 3_600_000,
   probes: 'exclude',
@@ -21,18 +25,19 @@ export const DEFAULTS: SpansOptions = {
 export class Room {
   readonly clock = new FakeClock()
   readonly metrics = new Metrics()
+  readonly keys = new Keys()
   readonly consumer: ReturnType<typeof spans.start>
   readonly #scrape: Scrape
 
   constructor(options: Partial<SpansOptions> = {}) {
-    this.consumer = spans.start({ ...DEFAULTS, ...options }, { metrics: this.metrics, clock: this.clock })
+    this.consumer = spans.start({ ...DEFAULTS, ...options }, this)
     const collect = (signal: AbortSignal) => this.consumer.collect?.(signal)
     this.#scrape = new Scrape(this.metrics, [{ name: 'spans', collect }])
   }
 
   /** Shows the spans as one request. */
   send(...sent: readonly Sent[]): void {
-    views(this.consumer, sent)
+    views(this, sent)
   }
 
   /** The lines that begin with `name`, as they are on a page. */

@@ -1,5 +1,9 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import t from 'tap'
-import type { SpansOptions } from '../../collectors/spans.ts'
+import type { SpansOptions } from '../../processors/spans.ts'
+import { OWN_TRACESTATE, probeAgent } from '../../telemetry/probe.ts'
+import { UNTIMED } from '../../telemetry/span.ts'
 import { Room } from './room.ts'
 import { encoded, type Sent } from './views.ts'
 
@@ -28,6 +32,33 @@ t.test('a span counts once in calls, latency and size', async t => {
   t.same(await lines(sent, 'traces_spanmetrics_size_total'), [
     `traces_spanmetrics_size_total{${labels}} ${sent.reduce((sum, span) => sum + encoded(span).length, 0)}`,
   ])
+})
+
+t.test('a span of which nobody knows how long it took is counted, and not in the latency', async t => {
+  const unknown = { ...SHOP, seconds: 0, attributes: { [UNTIMED]: 'true' } }
+  const labels = 'service="shop",span_name="GET /",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_UNSET"'
+  const alone = new Room()
+  alone.send(unknown, unknown)
+  t.match(await alone.samples('traces_spanmetrics_calls_total'), [/ERROR/, `{${labels}} 2`])
+  t.equal((await alone.samples('traces_spanmetrics_size_total')).length, 1)
+  t.same(await alone.lines('traces_spanmetrics_latency_'), [], 'no histogram rather than one of zeros')
+  t.same(await alone.samples('traces_service_graph_request_total'), [
+    `{client="user",server="shop",connection_type="virtual_node"} 2`,
+  ])
+  t.same(await alone.lines('traces_service_graph_request_server_seconds_'), [])
+
+  const mixed = new Room()
+  mixed.send(unknown, { ...SHOP, seconds: 0 }, { ...SHOP, seconds: 0.25 }, unknown)
+  t.equal(await mixed.total('traces_spanmetrics_calls_total'), 4)
+  t.same(await mixed.samples('traces_spanmetrics_latency_count'), [`{${labels}} 2`], 'a span that did last 0 s is one')
+  t.same(await mixed.samples('traces_spanmetrics_latency_sum'), [`{${labels}} 0.25`])
+  t.equal(await mixed.total('traces_service_graph_request_server_seconds_count'), 2)
+})
+
+t.test('a span that says how long it took is measured, whatever its attributes say', async t => {
+  const room = new Room()
+  room.send({ ...SHOP, seconds: 0.25, attributes: { [UNTIMED]: 'true' } })
+  t.equal(await room.total('traces_spanmetrics_latency_sum'), 0.25)
 })
 
 t.test('with the first span of an operation its errors are exposed as 0', async t => {
@@ -77,20 +108,124 @@ t.test('a dimension whose label name is taken gets a prefix', async t => {
   t.match(found[0], 'attribute_span_name="x"')
 })
 
-t.test('new names beyond the limit are counted in the overflow series and nothing is lost', async t => {
-  const sent = Array.from({ length: 500 }, (_, i) => ({ service: `s${i % 7}`, name: `GET /${i}`, kind: 2 }))
+t.test('names beyond the limit are counted as "overflow" with service, kind and status', async t => {
+  const room = new Room({ limit: 2 })
+  room.send({ ...SHOP, name: 'first' })
+  for (let i = 0; i < 10; i++) room.send({ ...SHOP, name: `GET /${i}`, seconds: 0.5, status: i < 3 ? 2 : 0 })
+  room.send({ ...SHOP, name: 'call', kind: 3, status: 1 })
+  const overflow = (kind: string, status: string) =>
+    `{service="shop",span_name="overflow",span_kind="SPAN_KIND_${kind}",status_code="STATUS_CODE_${status}"}`
+  t.same(await room.samples('traces_spanmetrics_calls_total'), [
+    '{service="shop",span_name="first",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_ERROR"} 0',
+    '{service="shop",span_name="first",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_UNSET"} 1',
+    `${overflow('CLIENT', 'ERROR')} 0`,
+    `${overflow('CLIENT', 'OK')} 1`,
+    `${overflow('SERVER', 'ERROR')} 3`,
+    `${overflow('SERVER', 'UNSET')} 7`,
+  ])
+  t.equal((await room.samples('traces_spanmetrics_latency_sum')).at(-1), `${overflow('SERVER', 'UNSET')} 3.5`)
+  t.same(await room.samples('pillion_series_overflow_total'), [
+    '{family="traces_service_graph_request"} 0',
+    '{family="traces_spanmetrics"} 11',
+  ])
+})
+
+t.test('dimensions of what overflows are left out', async t => {
+  const room = new Room({ limit: 1, dimensions: ['zone'] })
+  for (const zone of ['a', 'b', 'c']) room.send({ ...SHOP, status: 2, attributes: { zone } })
+  t.same(await room.samples('traces_spanmetrics_calls_total'), [
+    '{service="shop",span_name="GET /",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_ERROR",zone="a"} 1',
+    '{service="shop",span_name="overflow",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_ERROR"} 2',
+  ])
+})
+
+t.test('services beyond the spare room are counted in the bare overflow series and nothing is lost', async t => {
+  // A span with an error takes one label set: 40 with their names, 36 as overflow, the rest without a name.
+  const sent = Array.from({ length: 500 }, (_, i) => ({ service: `s${i}`, name: 'GET /', kind: 2, status: 2 }))
   const found = await lines(sent, 'traces_spanmetrics_calls_total', { limit: 40 })
-  t.equal(found.length, 41)
-  t.match(found[0], '{metric_overflow="true"} 480')
-  const total = found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
-  t.equal(total, 500)
+  t.equal(found.length, 40 + 36 + 1)
+  t.match(found[0], '{metric_overflow="true"} 424')
+  t.equal(found.filter(line => line.includes('span_name="overflow"')).length, 36)
 })
 
 t.test('spans of our own health probes are left out and counted, unless they are wanted', async t => {
-  const probe = { ...SHOP, attributes: { 'user_agent.original': 'pillion-health/1.0' } }
+  const probe = { ...SHOP, attributes: { 'user_agent.original': probeAgent('1.0') } }
   t.same(await lines([probe], 'traces_spanmetrics_calls_total'), [])
-  t.same(await lines([probe], 'pillion_spans_excluded_total'), ['pillion_spans_excluded_total{reason="probe"} 1'])
+  t.match((await lines([probe], 'pillion_spans_excluded_total{')).join(), '{reason="probe"} 1')
   t.equal((await lines([probe], 'traces_spanmetrics_calls_total', { probes: 'include' })).length, 2)
+})
+
+t.test('the sidecar’s own spans are left out and counted, with their resource, unless they are wanted', async t => {
+  const own = { ...SHOP, traceState: OWN_TRACESTATE }
+  const room = new Room()
+  room.send(own, own, SHOP)
+  t.equal(await room.total('traces_spanmetrics_calls_total'), 1)
+  t.strictSame(await room.samples('pillion_spans_excluded_total'), [
+    '{reason="kind"} 0',
+    '{reason="own"} 2',
+    '{reason="probe"} 0',
+  ])
+  t.equal((await lines([own], 'traces_target_info')).filter(line => !line.startsWith('#')).length, 0)
+  t.ok((await lines([own], 'traces_spanmetrics_calls_total', { probes: 'include' })).length > 0)
+})
+
+t.test('spans of a kind that is not wanted get no series and are counted, and the service graph goes on', async t => {
+  const kinds = ['server', 'consumer'] as const
+  const sent = [
+    { ...SHOP, span: 1, seconds: 0.1 },
+    { ...SHOP, span: 2, parent: 1, name: 'render', kind: 1 },
+    { ...SHOP, span: 3, parent: 2, name: 'SELECT', kind: 3, seconds: 0.003, attributes: { 'db.system': 'redis' } },
+    { ...SHOP, span: 4, parent: 1, name: 'whatever', kind: 0 },
+  ]
+  const room = new Room({ kinds })
+  room.send(...sent)
+  const all = new Room()
+  all.send(...sent)
+  const names = async (of: Room) =>
+    new Set((await of.lines('traces_spanmetrics')).map(l => /span_name="([^"]*)"/.exec(l)?.[1]))
+  t.same(await names(room), new Set(['GET /']))
+  t.same(await names(all), new Set(['GET /', 'render', 'SELECT', 'whatever']))
+  t.same(await room.samples('pillion_spans_excluded_total'), [
+    '{reason="kind"} 3',
+    '{reason="own"} 0',
+    '{reason="probe"} 0',
+  ])
+  t.equal((await room.lines('traces_target_info')).length, (await all.lines('traces_target_info')).length)
+  for (const each of [room, all]) each.clock.skip(10_000)
+  const edges = async (of: Room) => (await of.lines('traces_service_graph_request')).sort()
+  const graph = await edges(room)
+  t.ok(graph.some(line => line.includes('server="redis"') && line.includes('le="0.004"') && line.endsWith(' 1')))
+  t.same(graph, await edges(all), 'it is the same graph, with the same durations')
+  t.equal(await new Room({ kinds: [] }).total('traces_spanmetrics_calls_total'), 0)
+})
+
+t.test('a request cannot be hidden by what anyone may send', async t => {
+  const agents = ['pillion-health/1.0', 'pillion-health/1.0 ()', 'pillion-health/1.0 (0123456789abcdef)', '(', '']
+  const states = [
+    'pillion=probe',
+    'pillion=',
+    'pillion=0123456789abcdef',
+    'pillion=0123456789abcdef.own',
+    'pillion=.own',
+  ]
+  const sent = [
+    ...agents.map(agent => ({ ...SHOP, attributes: { 'user_agent.original': agent, 'http.user_agent': agent } })),
+    ...states.map(traceState => ({ ...SHOP, traceState })),
+    { ...SHOP, traceState: 'pillion=probe', attributes: { 'user_agent.original': 'pillion-health/1.0' } },
+  ]
+  const room = new Room()
+  room.send(...sent)
+  t.equal(await room.total('traces_spanmetrics_calls_total'), sent.length)
+  t.equal(await room.total('pillion_spans_excluded_total'), 0)
+})
+
+t.test('the mark of probes is another one in each process', async t => {
+  const program = `import { PROBE_TRACESTATE } from ${JSON.stringify(join(import.meta.dirname, '../../telemetry/probe.ts'))}
+    console.log(PROBE_TRACESTATE)`
+  const mark = () => execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+  const [one, other] = [mark(), mark()]
+  for (const each of [one, other]) t.match(each, /^pillion=[0-9a-f]{16}\n$/)
+  t.not(one, other)
 })
 
 t.test('the names of the OpenTelemetry connector can be chosen', async t => {
@@ -171,8 +306,10 @@ t.test('a service for which there is no room is not taken for another', async t 
   const room = new Room({ limit: 1 })
   // The first of our own symbols, as the name of a service.
   room.send({ ...SHOP, service: 'SPAN_KIND_UNSPECIFIED', status: 2 })
+  for (let i = 0; i < 36; i++) room.send({ ...SHOP, service: `s${i}`, status: 2 })
   room.send({ ...SHOP, service: 'late', status: 2 }, { ...SHOP, service: 'SPAN_KIND_UNSPECIFIED', status: 2 })
   const found = await room.samples('traces_spanmetrics_calls_total')
   t.equal(found[0], '{metric_overflow="true"} 1')
   t.match(found[1], /service="SPAN_KIND_UNSPECIFIED",.* 2$/)
+  t.notMatch(found.join(), 'late')
 })

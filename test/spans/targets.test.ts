@@ -115,14 +115,14 @@ t.test('a resource in several pieces, after its spans, is one resource', async t
   const span = encoded(from('x'))
   const piece = (key: string, value: string) => ld(1, attribute(1, key, value))
   const bytes = ld(1, piece('service.name', 'cart'), ld(2, ld(2, span)), piece('host', 'h'))
-  show(room.consumer, bytes, 1)
+  show(room, bytes, 1)
   t.same(await room.samples(NAME), ['{service="cart",job="cart",host="h"} 1'])
 })
 
-t.test('of a key that occurs twice the first value holds, of a value in pieces the last', async t => {
+t.test('the first value of a key that occurs twice holds, and the last piece of a value in pieces', async t => {
   const room = new Room()
   const pieces = ld(1, ld(1, 'p'), ld(2, ld(1, 'text')), ld(2, number(3, 5)))
   const resource = ld(1, attribute(1, 'service.name', 'cart'), attribute(1, 'k', '1'), attribute(1, 'k', '2'), pieces)
-  show(room.consumer, ld(1, resource, ld(2, ld(2, encoded(from('x'))))), 1)
+  show(room, ld(1, resource, ld(2, ld(2, encoded(from('x'))))), 1)
   t.same(await room.samples(NAME), ['{service="cart",job="cart",k="1",p="5"} 1'])
 })

@@ -1,7 +1,8 @@
 // Spans as an SDK sends them: protobuf, shown to a consumer by the real visitor.
 
-import { SpanVisitor } from '../../collectors/otlp/visit.ts'
-import type { SpanConsumer } from '../../collectors/otlp.ts'
+import { SpanVisitor } from '../../otlp/visit.ts'
+import type { SpanConsumer } from '../../telemetry/consumer.ts'
+import type { Keys } from '../../telemetry/keys.ts'
 import { attribute, fixed64, ld, number, varint } from '../otlp/requests.ts'
 
 export interface Sent {
@@ -54,13 +55,24 @@ export function request(sent: readonly Sent[]): Buffer {
   )
 }
 
-/** Shows the spans to the consumer as one request. */
-export function views(consumer: SpanConsumer, sent: readonly Sent[]): void {
-  show(consumer, request(sent), sent.length)
+/** Spans of one resource, as a part of a request. */
+export function resource(service: string, sent: readonly Sent[]): Buffer {
+  return ld(1, ld(1, ...attributes(1, { 'service.name': service })), ld(2, ...sent.map(span => ld(2, encoded(span)))))
 }
 
-export function show(consumer: SpanConsumer, bytes: Buffer, items: number): void {
-  new SpanVisitor([consumer]).visit({ signal: 'traces', encoding: 'protobuf', bytes, items }, bytes)
+/** A consumer, and where it has asked for its attributes. */
+export interface Viewer {
+  readonly consumer: SpanConsumer
+  readonly keys: Keys
+}
+
+/** Shows the spans to the consumer as one request. */
+export function views(viewer: Viewer, sent: readonly Sent[]): void {
+  show(viewer, request(sent), sent.length)
+}
+
+export function show({ consumer, keys }: Viewer, bytes: Buffer, items: number): void {
+  new SpanVisitor(keys, [consumer]).visit({ signal: 'traces', bytes, items, received: 0 })
 }
 
 /** An id whose bytes all have the same value; larger numbers stand in the last four bytes. */

@@ -1,4 +1,4 @@
-// What the kernel knows of the connections that a sidecar has accepted.
+// The kernel's view of the connections that a sidecar has accepted.
 
 import { readFileSync } from 'node:fs'
 import type { Ride } from '../e2e/ride.ts'
@@ -12,15 +12,15 @@ export interface Accepted {
   readonly seconds: number
 }
 
-/** Connections at the doors that the sidecar still holds: one that it has given up belongs to no inode any more. */
+/** Accepted connections that the sidecar still holds: one that it has closed no longer has an inode. */
 export function accepted(ride: Ride): readonly Accepted[] {
-  const doors = [ride.web, ride.otlp, ride.grpc].map(each => Number(new URL(each).port))
+  const ports = [ride.web, ride.otlp, ride.grpc].map(each => Number(new URL(each).port))
   return ['tcp', 'tcp6'].flatMap(table => {
     const [, ...rows] = readFileSync(`/proc/${ride.child.pid}/net/${table}`, 'utf8').trim().split('\n')
     return rows.flatMap(row => {
       const [, local = '', , state, , timer = '', , , , inode] = row.trim().split(/\s+/)
       const port = Number.parseInt(local.slice(local.indexOf(':') + 1), 16)
-      if (state === LISTEN || inode === '0' || !doors.includes(port)) return []
+      if (state === LISTEN || inode === '0' || !ports.includes(port)) return []
       // Ticks of 10 ms, in hexadecimal like all else.
       return [{ timer: Number.parseInt(timer, 16), seconds: Number.parseInt(timer.slice(3), 16) / 100 }]
     })
@@ -69,5 +69,5 @@ export function client({ web, otlp, grpc }: Ride): string {
     setInterval(() => {}, 1000)`
 }
 
-/** How many connections that program opens. */
+/** The number of connections that the program opens. */
 export const OPENED = 9

@@ -39,7 +39,7 @@ export function hpack(headers: Readonly<Record<string, string>>): Buffer {
   return Buffer.concat(Object.entries(headers).flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]))
 }
 
-/** What opens a call that the gRPC door begins to receive. */
+/** The headers of a call that the gRPC receiver begins to read. */
 export const CALL = hpack({
   ':method': 'POST',
   ':scheme': 'http',

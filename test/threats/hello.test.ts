@@ -1,5 +1,5 @@
 // ClientHellos by hand (RFC 8446, RFC 6066), with names that no TLS library would send: a callback of the server that throws
-// on one would end the process (CVE-2026-21637). And HTTP/2 inside TLS, which the web door does not speak.
+// on one would end the process (CVE-2026-21637). And HTTP/2 inside TLS, which the web server does not speak.
 
 import { readFileSync } from 'node:fs'
 import { connect as connectPlain } from 'node:net'
@@ -8,7 +8,7 @@ import { type ConnectionOptions, connect } from 'node:tls'
 import t from 'tap'
 import { hex } from '../otlp/requests.ts'
 import { Authority } from '../web/certificates.ts'
-import { door } from '../web/door.ts'
+import { openServer } from '../web/open.ts'
 import { headers, hpack, OPENING } from './frames.ts'
 
 const dir = t.testdir({})
@@ -19,9 +19,9 @@ const config = `tls_server_config:\n  cert_file: ${pair.cert}\n  key_file: ${pai
 
 const secure = (t: Tap) => {
   const file = join(t.testdir({ 'web.yml': config }), 'web.yml')
-  return door(t, { options: { config: { file } }, limits: { handshakeMs: 500 } })
+  return openServer(t, { options: { config: { file } }, limits: { handshakeMs: 500 } })
 }
-type Tap = Parameters<typeof door>[0]
+type Tap = Parameters<typeof openServer>[0]
 
 function u16(value: number): Buffer {
   const bytes = Buffer.alloc(2)
@@ -46,7 +46,7 @@ function hello(sni: Buffer): Buffer {
   return Buffer.concat([hex('16 0301'), u16(message.length), message])
 }
 
-/** What the server says first: 'handshake' for its ServerHello, 'alert', or 'closed'. */
+/** The first answer of the server: 'handshake' for its ServerHello, 'alert', or 'closed'. */
 function greet(port: number, bytes: Buffer): Promise<string> {
   return new Promise(resolve => {
     const socket = connectPlain(port, '127.0.0.1', () => socket.write(bytes))
@@ -75,7 +75,7 @@ function get(port: number, more: ConnectionOptions = {}, request = GET): Promise
 }
 const GET = Buffer.from('GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
 
-t.test('no server name in a ClientHello harms the door', async t => {
+t.test('no server name in a ClientHello harms the server', async t => {
   const { port, logged } = await secure(t)
   const f = async (what: string, sni: Buffer, expected: string): Promise<void> =>
     void t.equal(await greet(port, hello(sni)), expected, what)
@@ -99,7 +99,7 @@ t.test('no server name in a ClientHello harms the door', async t => {
     '',
   ])
     await f(`${JSON.stringify(text.slice(0, 20))} of ${text.length}`, names(name(text)), 'handshake')
-  // What cannot be a name, or is none, OpenSSL refuses before anybody is asked.
+  // OpenSSL refuses names that are not valid before our code sees them.
   await f('a NUL in the name', names(name('localhost\0.evil.example')), 'alert')
   await f('a name of 256', names(name('a'.repeat(256))), 'alert')
   await f('a name of 10,000', names(name('a'.repeat(10_000))), 'alert')
@@ -110,7 +110,7 @@ t.test('no server name in a ClientHello harms the door', async t => {
   await f('a list that is longer than its extension', extension(0, hex('ffff 00 0009 61')), 'alert')
   await f('a name that is longer than its list', extension(0, hex('0004 00 ffff 61')), 'alert')
   await f('the extension twice', Buffer.concat([names(name('a')), names(name('b'))]), 'alert')
-  t.equal(await get(port), 'HTTP/1.1 200', 'and the door still answers')
+  t.equal(await get(port), 'HTTP/1.1 200', 'and the server still answers')
   t.same(logged(), [])
 })
 
@@ -121,6 +121,6 @@ t.test('HTTP/2 inside TLS is not spoken: its frames, malformed or not, are no re
   const malformed = Buffer.concat([OPENING, headers(1, hex('ff ff ff ff ff ff'))])
   for (const frames of [malformed, Buffer.concat([OPENING, headers(1, hpack({ a: 'b' }))]), malformed.subarray(24)])
     t.match(await get(port, {}, frames), /^(HTTP\/1.1 400)?$/)
-  t.equal(await get(port), 'HTTP/1.1 200', 'and the door still answers')
+  t.equal(await get(port), 'HTTP/1.1 200', 'and the server still answers')
   t.same(logged(), [])
 })

@@ -1,4 +1,4 @@
-// Names from outside that try to write log lines of their own, or to speak to the terminal of whoever reads the log.
+// Names from outside that try to forge log lines, or to control the terminal on which the log is read.
 
 import { connect } from 'node:net'
 import t from 'tap'

@@ -1,4 +1,4 @@
-// What the sidecar runs on, and what it does not run at all.
+// The Node versions that the sidecar refuses, and code that it never loads.
 
 import t from 'tap'
 import { Child } from '../e2e/child.ts'

@@ -1,4 +1,4 @@
-// The order of the start under `pillion run`: the doors are open before there is anybody who could knock.
+// The order of the start under `pillion run`: the receivers listen before the application could send anything.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ t.test(
     exec sleep 20`
     for (let round = 1; round <= ROUNDS; round += 1) {
       await using ride = await startSidecar({ command: ['bash', '-c', script] })
-      const [, status] = await ride.child.says(/^(.*?)\r?\n/)
+      const [, status] = await ride.child.says(/^(HTTP\/1\.1 .*?)\r?\n/m)
       t.equal(status, 'HTTP/1.1 200 OK', `round ${round}: ${ride.child.stderr}`)
       t.equal(await ride.value('pillion_otlp_accepted_items_total', { signal: 'traces' }), 1)
       t.equal(await ride.value('traces_spanmetrics_calls_total', { span_name: 'first' }), 1)

@@ -1,10 +1,11 @@
-// Bytes that are no proper HTTP/1.1, at both HTTP doors of a real sidecar: each has its answer, none is work done twice, and
+// Bytes that are no proper HTTP/1.1, at both HTTP listeners of a real sidecar: each has its answer, none is work done twice, and
 // none gets as far as the handler of last resort.
 
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { type Ride, startSidecar } from '../e2e/ride.ts'
 import { hex, span, traces } from '../otlp/requests.ts'
+import { numbers } from '../random.ts'
 
 const HOST = 'Host: localhost\r\n'
 const CLOSE = 'Connection: close\r\n'
@@ -17,16 +18,16 @@ const post = (more: string, body = ''): string =>
 const length = `Content-Length: ${BODY.length}\r\n`
 
 /**
- * What is sent, and the status at the web door and at OTLP/HTTP: '' is a connection that is closed without an answer, and of
+ * The bytes to send, and the status of the web server and of OTLP/HTTP: '' is a connection closed without an answer, and of
  * two the first is a handler's, which may answer before Node has seen what is wrong with the body.
  */
 type Line = readonly [sent: string, web: string, otlp: string]
 
 const LINES: readonly Line[] = [
-  // Node hands these to its user, whose `new URL` or `decodeURIComponent` would throw.
+  // Node passes these on to its user, whose `new URL` or `decodeURIComponent` would throw.
   [get('//'), '404', '404'],
   [get('http://['), '400', '404'],
-  [get('/%'), '404', '404'],
+  [get('/%'), '400', '404'],
   [get('/ui/%2e%2e%2f..'), '404', '404'],
   [get('/ui/a%00.js'), '404', '404'],
   [get('/metrics', '__proto__: x\r\n'), '200', '404'],
@@ -42,7 +43,7 @@ const LINES: readonly Line[] = [
   [post(`Content-Type: text/plain\r\n${length}`, BODY), '405', '200'],
   [post(`Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n${length}`, BODY), '405', '415'],
   [post(`Upgrade: websocket\r\n${length}`, BODY), '405', '200'],
-  // Requests that two parsers could end at different places: what may stand behind them is not read.
+  // Requests that two parsers could end at different places: bytes behind them are not read.
   [post(`Content-Length: 0\r\nTransfer-Encoding: chunked\r\n`, `0\r\n\r\n${HIDDEN}`), '400', '400'],
   [post(`Content-Length: 0\r\nContent-Length: ${HIDDEN.length}\r\n`, HIDDEN), '400', '400'],
   [post('Content-Length: -1\r\n', HIDDEN), '400', '400'],
@@ -56,11 +57,12 @@ const LINES: readonly Line[] = [
   [post(`Expect: foo\r\n${length}`, BODY), '417', '417'],
   // Other protocols.
   [hex('16030102000100 01fc0303').toString('latin1'), '400', '400'],
-  ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '400', '400'],
+  // OTLP takes HTTP/2 on this port too; its first frame is SETTINGS.
+  ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '400', String.raw`\0\0.\x04[\s\S]*`],
   ['CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n', '', ''],
 ]
 
-t.test('the raw lines of HTTP that reach a handler, or should not: each has its answer at both doors', async t => {
+t.test('the raw lines of HTTP that reach a handler, or should not: each has its answer at both listeners', async t => {
   await using ride = await startSidecar()
   let taken = 0
   for (const [sent, web, otlp] of LINES) {
@@ -77,7 +79,7 @@ t.test('the raw lines of HTTP that reach a handler, or should not: each has its 
 
 t.test('a thousand mutations of them: each connection is answered or closed, and nothing is harmed', async t => {
   await using ride = await startSidecar()
-  const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 32))
+  const seed = Number(process.env['SEED'] ?? 1)
   t.comment(`SEED=${seed}`)
   const random = generator(seed)
   let answered = 0
@@ -87,7 +89,7 @@ t.test('a thousand mutations of them: each connection is answered or closed, and
       return exchange(random(2) ? ride.web : ride.otlp, mutated(line.slice(0, 4000), random))
     })
     for (const answer of await Promise.all(answers)) {
-      t.match(answer, /^(HTTP\/1\.1 \d{3} |$)/)
+      t.match(answer, /^(HTTP\/1\.1 \d{3} |\0\0.\x04|$)/)
       if (answer !== '') answered += 1
     }
   }
@@ -137,13 +139,8 @@ function mutated(text: string, random: (below: number) => number): string {
   return Buffer.from(bytes).toString('latin1')
 }
 
-/** Mulberry32: the same numbers for the same seed. */
+/** Whole numbers below a bound, the same for the same seed. */
 function generator(seed: number): (below: number) => number {
-  let state = seed
-  return below => {
-    state = (state + 0x6d2b79f5) | 0
-    let x = Math.imul(state ^ (state >>> 15), state | 1)
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
-    return ((x ^ (x >>> 14)) >>> 0) % below
-  }
+  const next = numbers(seed)
+  return below => (next() * 2 ** 32) % below
 }

@@ -1,4 +1,4 @@
-// docs/security.md says of each threat which test holds it. The names there are the names of tests, or the table would rot.
+// docs/security.md names the tests for each threat. The tests must exist, or the table would become wrong.
 
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
@@ -6,9 +6,9 @@ import t from 'tap'
 const TESTS = new URL('../', import.meta.url)
 const document = readFileSync(new URL('../docs/security.md', TESTS), 'utf8')
 
-/** The titles of a file's tests, with … for what stands in ${}. */
+/** The titles of a file's tests, with … in place of each ${}. */
 function titles(source: string): string[] {
-  const found = source.matchAll(/\btest\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/g)
+  const found = source.matchAll(/\b\w*[tT]est\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/g)
   return [...found].map(([, single, double, template]) =>
     (single ?? double ?? template ?? '').replaceAll(/\$\{[^}]*\}/g, '…').replaceAll(/\\(.)/g, '$1'),
   )
@@ -22,8 +22,10 @@ t.test('every threat in the document names a test that exists', async t => {
     const named = [...tests.matchAll(/`([\w/]+)` “([^”]+)”/g)]
     t.ok(named.length > 0 && tests.split('<br>').length === named.length, `${id} ${threat}`)
     for (const [, file, title = ''] of named) {
-      const path = new URL(`${file}.test.ts`, TESTS)
-      const there = existsSync(path) ? titles(readFileSync(path, 'utf8')) : []
+      const paths = ['test', 'timing']
+        .map(kind => new URL(`${file}.${kind}.ts`, TESTS))
+        .filter(path => existsSync(path))
+      const there = paths.flatMap(path => titles(readFileSync(path, 'utf8')))
       t.ok(there.includes(title), `${id}: ${file} “${title}”`)
     }
   }

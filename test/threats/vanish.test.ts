@@ -1,4 +1,4 @@
-// Clients that have died without a word, or stand still: what they held is given up.
+// Clients that have vanished or stopped: their connections are closed.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { accepted, client, OPENED } from './connections.ts'
 t.setTimeout(120_000)
 
 const linux = existsSync('/proc/net/tcp') ? false : 'needs /proc/net/tcp: run on Linux'
-/** A user namespace makes the network namespace possible for everybody. */
+/** With a user namespace, every user may create a network namespace. */
 const NAMESPACE = ['--user', '--map-root-user', '--net', '--kill-child', '--fork']
 
 function impossible(): string | false {
@@ -23,7 +23,7 @@ function impossible(): string | false {
 }
 
 t.test(
-  'the kernel asks a silent client of any door whether it is still there, after 30 s',
+  'the kernel asks a silent client of any listener whether it is still there, after 30 s',
   { skip: linux },
   async t => {
     await using ride = await startSidecar()
@@ -49,7 +49,7 @@ t.test(
     await using peer = await Child.start(process.execPath, ['-e', client(ride)])
     await peer.says(/opened/)
     peer.kill('SIGSTOP')
-    // What is left: idle after an answer at the HTTP doors, the half head at the web door, and our own scrape.
+    // These are left: idle connections after an answer over HTTP, the unfinished head at the web server, and our own scrape.
     await until('the connections to be given up', async () => {
       const inflight = await ride.value('pillion_otlp_inflight_bytes')
       return (accepted(ride).length <= 4 && inflight === 0) || undefined

@@ -1,4 +1,4 @@
-// Run in a network namespace of its own: clients of every door vanish without a word, since their network goes down before
+// Run in a network namespace of its own: clients of every listener vanish silently, since their network goes down before
 // they die. Says as JSON when the sidecar had given their connections up, and whether it is well after that.
 
 import { execFileSync } from 'node:child_process'

@@ -2,9 +2,9 @@ import { connect } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import t from 'tap'
-import type { Exposition } from '../../exporter/metrics.ts'
 import { clock } from '../../host/clock.ts'
-import { door, parsed, silent, text, until } from './door.ts'
+import type { Exposition } from '../../telemetry/exposition.ts'
+import { openServer, parsed, silent, text, until } from './open.ts'
 
 const CHUNK = 128 * 1024
 const GET = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
@@ -52,14 +52,14 @@ function joined(body: string): string {
 
 t.test('a large body is sent while it is written, and a small one in one piece with its length', async t => {
   const large = written(40)
-  const { ask } = await door(t, { deps: { scrape: async () => large.exposition() } })
+  const { ask } = await openServer(t, { host: { scrape: async () => large.exposition() } })
   const answer = parsed(await ask('GET /metrics'))
   t.match(answer.head, 'Transfer-Encoding: chunked')
   t.equal(joined(answer.body), large.expected())
   t.equal(large.state.returned, 40, 'each chunk is given back')
 
   const small = written(2)
-  const other = await door(t, { deps: { scrape: async () => small.exposition() } })
+  const other = await openServer(t, { host: { scrape: async () => small.exposition() } })
   const whole = parsed(await other.ask('GET /metrics'))
   t.match(whole.head, `Content-Length: ${2 * CHUNK}`)
   t.equal(whole.body, small.expected())
@@ -69,8 +69,8 @@ t.test('those who share a body get all of it, compressed or not, however differe
   const body = written(60)
   const { promise, resolve } = Promise.withResolvers<Exposition>()
   let asked = 0
-  const { port, raw } = await door(t, {
-    deps: {
+  const { port, raw } = await openServer(t, {
+    host: {
       scrape: () => {
         asked++
         return promise
@@ -101,7 +101,7 @@ t.test('a body waits for its only reader, so that little of it is in memory', as
   // Its patience would end after a second, which a busy machine may need for this.
   const sleep = (_: number, signal: AbortSignal) =>
     new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-  const { port } = await door(t, { deps: { scrape: async () => body.exposition(), clock: { ...clock, sleep } } })
+  const { port } = await openServer(t, { host: { scrape: async () => body.exposition(), clock: { ...clock, sleep } } })
   const socket = connect(port, '127.0.0.1')
   let taken = ''
   let most = 0
@@ -120,7 +120,7 @@ t.test('a body waits for its only reader, so that little of it is in memory', as
 
 t.test('a body ends when its last reader leaves', async t => {
   const body = written(10_000)
-  const { port } = await door(t, { deps: { scrape: async () => body.exposition() } })
+  const { port } = await openServer(t, { host: { scrape: async () => body.exposition() } })
   const socket = silent(port, GET)
   await until(() => body.state.written > 8)
   socket.destroy()
@@ -131,7 +131,7 @@ t.test('a body ends when its last reader leaves', async t => {
 t.test('readers that fall behind when memory is full are cut off, and counted', async t => {
   const bodies = [written(400), written(400)]
   let asked = 0
-  const { port, refused, ask } = await door(t, { deps: { scrape: async () => bodies[asked++]!.exposition() } })
+  const { port, refused, ask } = await openServer(t, { host: { scrape: async () => bodies[asked++]!.exposition() } })
   const readers = [silent(port, GET), silent(port, GET)]
   t.teardown(() => {
     for (const each of readers) each.destroy()
@@ -146,8 +146,8 @@ t.test('readers that fall behind when memory is full are cut off, and counted', 
 })
 
 t.test('a body that cannot be written to its end is not taken for a whole one', async t => {
-  const { ask, logged } = await door(t, {
-    deps: {
+  const { ask, logged } = await openServer(t, {
+    host: {
       scrape: async () => ({
         contentType: text,
         chunks: (async function* () {

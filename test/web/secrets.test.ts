@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import t from 'tap'
 import { readProbes } from '../../collectors/health/target.ts'
-import { shownCommand } from '../../exporter/web/status.ts'
 import { readOptions } from '../../parts.ts'
+import { shownCommand } from '../../telemetry/status.ts'
 import { Child, until } from '../e2e/child.ts'
 import { MAIN, OPENMETRICS, runSidecar, startSidecar } from '../e2e/ride.ts'
 import { Authority } from './certificates.ts'
@@ -52,7 +52,7 @@ ${more}`
   const env = { PLANTED: SECRET, PILLION_HEALTH_PROBES_0_BODY_MATCHES: 'x' }
   const program = 'setTimeout(() => {}, 60_000)'
   await using ride = await startSidecar({
-    flags: ['--config', file, '--health.probes.1.headers', `X-Key: ${SECRET}`],
+    flags: ['--config', file, '--health.probes.1.headers', `X-Key: ${SECRET}`, '--flight.dir', join(dir, 'flights')],
     command: [process.execPath, '-e', program, '--', `--password=${SECRET}`],
     env,
   })
@@ -80,6 +80,13 @@ ${more}`
   await ask('wrong token', '/metrics', headers({ authorization: `Bearer ${SECRET}x` }))
   await ask('right token', '/metrics', headers({ authorization: `Bearer ${SECRET}` }))
   await ask('a secret in the path', `/${SECRET.slice(0, 3)}nothing?key=1`)
+
+  await ask('asking for a flight record', '/-/flight', { method: 'POST' })
+  const [name = ''] = readdirSync(join(dir, 'flights')).filter(each => each.endsWith('.html'))
+  await ask('flight record', `/api/flight/${name}`)
+  t.match(said['flight record 200'], /probe nobody/)
+  const [ring = ''] = readdirSync(join(dir, 'flights')).filter(each => each.startsWith('ring-'))
+  said['ring of the flight recorder'] = readFileSync(join(dir, 'flights', ring), 'latin1')
 
   const f = async (more: string): Promise<void> => {
     writeFileSync(file, config(more))
@@ -152,7 +159,7 @@ t.test('options that are printed by mistake show no secret', async t => {
   const reading = await readOptions({ file, environment: {} })
   if (!reading.ok) throw new Error('these options are right')
   const [options] = reading.values.health.probes
-  const [setup] = readProbes(reading.values.health.probes)
+  const [setup] = await readProbes(reading.values.health.probes)
   const target = setup?.target.kind === 'http' ? setup.target.headers : undefined
   for (const each of [reading.values, options, options?.headers, target])
     for (const shown of [inspect(each, { depth: 9, showHidden: true }), JSON.stringify(each)]) {
@@ -174,7 +181,7 @@ t.test('a password in a URL ends the start, and is not said', async t => {
   }
 })
 
-t.test('of a command the program is shown, and the plain words after it', async t => {
+t.test('only the program of a command is shown, and the plain words after it', async t => {
   const f = (command: string[], expected: string): void => void t.equal(shownCommand(command), expected)
   f(['node', 'server.js'], 'node server.js')
   f(['/usr/bin/node', 'dist/main.js', 'serve'], '/usr/bin/node dist/main.js serve')

@@ -1,4 +1,4 @@
-// The web door with a web configuration as Prometheus' exporters have it: TLS, client certificates, rotation.
+// The web server with a web configuration as Prometheus' exporters have it: TLS, client certificates, rotation.
 
 import {
   copyFileSync,
@@ -16,7 +16,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { alternativeNames } from '../../exporter/web/tls.ts'
 import { Authority, type Pair } from './certificates.ts'
-import { door, type OpenDoor, until } from './door.ts'
+import { type OpenServer, openServer, until } from './open.ts'
 
 const dir = t.testdir({})
 const authority = new Authority(dir)
@@ -27,15 +27,15 @@ const client = authority.sign(
 )
 const ca = readFileSync(authority.cert)
 
-interface SecureDoor extends OpenDoor {
+interface SecureServer extends OpenServer {
   /** The status of a request over a new connection, or why there was no answer. */
   get(more?: ConnectionOptions, path?: string): Promise<string>
 }
 
-/** A door with this web configuration; rotation is looked for every 20 ms. */
-async function secure(t: Test, config: string, limits = {}): Promise<SecureDoor> {
+/** A server with this web configuration; rotation is looked for every 20 ms. */
+async function secure(t: Test, config: string, limits = {}): Promise<SecureServer> {
   const file = join(t.testdir({ 'web.yml': config }), 'web.yml')
-  const opened = await door(t, { options: { config: { file } }, limits: { rereadMs: 20, ...limits } })
+  const opened = await openServer(t, { options: { config: { file } }, limits: { rereadMs: 20, ...limits } })
   return { ...opened, get: (more, path) => get(opened.port, more, path) }
 }
 
@@ -55,7 +55,7 @@ function get(port: number, more: ConnectionOptions = {}, path = '/metrics'): Pro
   })
 }
 
-/** What the door shows of itself: the subject of its certificate. */
+/** The subject of the certificate that the server shows. */
 async function shows(port: number): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
@@ -83,7 +83,7 @@ t.test('TLS 1.2 and 1.3 are spoken, and nothing else', async t => {
   await f({ ca: [] }, /UNABLE_TO_VERIFY/)
   t.equal(await new Promise(resolve => plain(port, resolve)), '', 'HTTP without TLS is no request')
   await until(async () => ((await refused('tls')) ?? 0) >= 3)
-  t.equal(await get(), '200', 'and the door still answers')
+  t.equal(await get(), '200', 'and the server still answers')
 })
 
 function plain(port: number, done: (answer: string) => void): void {
@@ -138,6 +138,44 @@ t.test('client certificates', async t => {
   await f(sans('Prometheus, shop'), { ...strict, good: false, other: false })
 })
 
+t.test('where other hosts can connect, a client certificate that was verified opens everything', async t => {
+  const stranger = pem(new Authority(t.testdir({}), 'stranger').sign('foreign', 'DNS:prometheus'))
+  const by = `client_ca_file: ${authority.cert}\n`
+  const [path, token] = [join(dir, 'by-certificate.yml'), join(dir, 'token')]
+  writeFileSync(token, 'token')
+  const f = async (config: string, expected: readonly string[], token?: string): Promise<void> => {
+    writeFileSync(path, tlsServer(config))
+    const { port } = await openServer(t, {
+      options: { listen: { host: '0.0.0.0', port: 0 }, config: { file: path }, token_file: token },
+    })
+    const answers = [await get(port, {}, '/'), await get(port, pem(client), '/'), await get(port, stranger, '/')]
+    t.same(
+      answers.map(answer => (/^\d+$/.test(answer) ? answer : 'closed')),
+      expected,
+      config,
+    )
+  }
+  await f('', ['403', '403', '403'])
+  await f('client_auth_type: RequireAnyClientCert\n', ['closed', '403', '403'])
+  await f(`client_auth_type: VerifyClientCertIfGiven\n${by}`, ['403', '200', 'closed'])
+  await f(`client_auth_type: RequireAndVerifyClientCert\n${by}`, ['closed', '200', 'closed'])
+  await f(`client_auth_type: VerifyClientCertIfGiven\n${by}`, ['401', '401', 'closed'], token)
+})
+
+t.test('inside TLS too a connection gets one answer at a time', async t => {
+  const { port, refused } = await secure(t, tlsServer())
+  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca })
+  const closed = new Promise(resolve => socket.on('error', () => {}).on('close', resolve))
+  socket.resume()
+  socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(100))
+  await closed
+  t.equal(await refused('pipelined'), 1)
+  const kept = await keepAlive(port)
+  for (let i = 0; i < 20; i++) t.match(await kept.ask(), 'HTTP/1.1 200')
+  kept.end()
+  t.equal(await refused('pipelined'), 1)
+})
+
 t.test('an alternative name cannot pretend to be several', async t => {
   t.same(alternativeNames('DNS:shop, IP Address:10.0.0.1, URI:spiffe://a'), ['shop', '10.0.0.1', 'spiffe://a'])
   t.same(alternativeNames('DNS:"evil, DNS:prometheus", DNS:b'), ['evil, DNS:prometheus', 'b'])
@@ -160,7 +198,7 @@ t.test('changed certificates are in effect for new connections, without a restar
   }
   mount('1', first)
   const file = join(dir, 'web.yml')
-  const { port, logged, metric } = await door(t, { options: { config: { file } }, limits: { rereadMs: 20 } })
+  const { port, logged, metric } = await openServer(t, { options: { config: { file } }, limits: { rereadMs: 20 } })
   t.equal(await shows(port), 'first')
   t.equal(await metric('pillion_web_config_last_reload_successful'), 1)
   const tomorrow = Date.now() / 1000 + 86_400
@@ -213,7 +251,7 @@ async function keepAlive(port: number): Promise<{ ask(): Promise<string>; end():
 t.test('the web configuration itself is read again, all of it or nothing', async t => {
   const dir = t.testdir({ 'web.yml': tlsServer('client_auth_type: RequestClientCert\n') })
   const file = join(dir, 'web.yml')
-  const { port, metric } = await door(t, { options: { config: { file } }, limits: { rereadMs: 20 } })
+  const { port, metric } = await openServer(t, { options: { config: { file } }, limits: { rereadMs: 20 } })
   t.equal(await get(port), '200')
 
   const strict = tlsServer(`client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ${authority.cert}\n`)
@@ -260,7 +298,7 @@ t.test('the rate limit is a bucket of tokens', async t => {
 t.test('a web configuration with mistakes is refused, and says where', async t => {
   const f = async (config: string, expected: RegExp): Promise<void> => {
     const file = join(t.testdir({ 'web.yml': config }), 'web.yml')
-    const failed: Error = await door(t, { options: { config: { file } } }).then(
+    const failed: Error = await openServer(t, { options: { config: { file } } }).then(
       () => new Error('it was taken'),
       error => error,
     )

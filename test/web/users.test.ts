@@ -5,7 +5,7 @@ import t from 'tap'
 import { Bcrypt } from '../../exporter/web/bcrypt.ts'
 import { type Comparison, Users } from '../../exporter/web/users.ts'
 import { FakeClock } from '../world.ts'
-import { door, parsed, until } from './door.ts'
+import { openServer, parsed, until } from './open.ts'
 
 const basic = (user: string, password: string): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -41,7 +41,7 @@ t.test('a password is compared once and remembered, whether right or wrong', asy
       ['bob', '[sesame]'],
     ]),
     bcrypt,
-    { monotonic: () => 0, sleep: async () => {} },
+    { now: () => 0, monotonic: () => 0, sleep: async () => {} },
   )
   const f = async (authorization: string, expected: boolean, compared: number): Promise<void> => {
     t.equal(await users.matches(authorization), expected, authorization)
@@ -89,7 +89,7 @@ t.test('users are asked from everywhere, for all but the two probes', async t =>
   const config = `basic_auth_users:\n  alice: ${bcrypt.hashSync('öpen', 4)}\n  bob: ${bcrypt.hashSync('sesame', 4).replace('$2b$', '$2y$')}\n`
   const dir = t.testdir({ 'web.yml': config, token: 't0ken' })
   const options = { config: { file: join(dir, 'web.yml') }, token_file: join(dir, 'token') }
-  const { ask, refused } = await door(t, { options })
+  const { ask, refused } = await openServer(t, { options })
   const f = async (line: string, status: number, ...headers: string[]): Promise<void> => {
     const answer = parsed(await ask(line, ...headers))
     t.equal(answer.status, status, `${line} ${headers.join()}`)
@@ -115,7 +115,9 @@ t.test('users are asked from everywhere, for all but the two probes', async t =>
 t.test('a password that takes long to compare holds up nobody else', async t => {
   const { default: bcrypt } = await import('bcryptjs')
   const config = `basic_auth_users: { alice: '${bcrypt.hashSync('open', 12)}' }\n`
-  const { ask } = await door(t, { options: { config: { file: join(t.testdir({ 'web.yml': config }), 'web.yml') } } })
+  const { ask } = await openServer(t, {
+    options: { config: { file: join(t.testdir({ 'web.yml': config }), 'web.yml') } },
+  })
   let done = false
   const slow = ask('GET /metrics', `Authorization: ${basic('alice', 'open')}`).finally(() => {
     done = true
@@ -130,15 +132,15 @@ t.test('a password that takes long to compare holds up nobody else', async t => 
   t.ok(meanwhile > 3, `${meanwhile} others were answered meanwhile`)
 })
 
-t.test('the thread that compares ends with the door', async t => {
+t.test('the thread that compares ends with the server', async t => {
   const { default: bcrypt } = await import('bcryptjs')
   const thread = new Bcrypt()
   t.equal(await thread.compare('a', bcrypt.hashSync('a', 4)), true)
   t.equal(await thread.compare('b', bcrypt.hashSync('a', 4)), false)
   const hashes = new Map([['alice', bcrypt.hashSync('open', 12)]])
-  const users = new Users(hashes, thread, { monotonic: () => 0, sleep: async () => {} })
+  const users = new Users(hashes, thread, { now: () => 0, monotonic: () => 0, sleep: async () => {} })
   const waiting = [users.matches(basic('alice', 'open')), users.matches(basic('alice', 'shut'))]
   await users[Symbol.asyncDispose]()
-  t.same(await Promise.all(waiting), ['busy', 'busy'], 'who waits is told to ask again')
-  await t.rejects(thread.compare('a', 'b'), /what it is for has ended/)
+  t.same(await Promise.all(waiting), ['busy', 'busy'], 'those that wait are told to ask again')
+  await t.rejects(thread.compare('a', 'b'), /its owner has ended it/)
 })

@@ -1,4 +1,4 @@
-// The OpenTelemetry Collector as its builder (ocb) would assemble it, with no more than the parts that span metrics need.
+// The OpenTelemetry Collector as its builder (ocb) would assemble it, with no more than the parts that span metrics and forwarding need.
 // It is what the product is measured against; the configuration is written by ../otelcol.ts.
 package main
 
@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/batchprocessor"
@@ -48,7 +49,7 @@ func factories() (otelcol.Factories, error) {
 	if all.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](spanmetricsconnector.NewFactory()); err != nil {
 		return otelcol.Factories{}, err
 	}
-	if all.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](prometheusexporter.NewFactory()); err != nil {
+	if all.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](prometheusexporter.NewFactory(), otlphttpexporter.NewFactory()); err != nil {
 		return otelcol.Factories{}, err
 	}
 	all.Telemetry = otelconftelemetry.NewFactory()

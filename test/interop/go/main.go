@@ -79,7 +79,8 @@ func main() {
 
 // Endpoint and compression come from the environment; the protocol is a choice of packages in Go.
 func exporters(ctx context.Context) (sdktrace.SpanExporter, sdkmetric.Exporter, sdklog.Exporter) {
-	if os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" {
+	// A program that names its exporter does not look at the protocol.
+	if os.Getenv("INTEROP_EXPORTER") == "grpc" || os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" {
 		spans, err := otlptracegrpc.New(ctx)
 		must(err)
 		points, err := otlpmetricgrpc.New(ctx)

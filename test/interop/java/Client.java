@@ -18,7 +18,7 @@ public class Client {
     try (var sdk = AutoConfiguredOpenTelemetrySdk.builder()
         // It would close a second time what `try` closes.
         .disableShutdownHook()
-        // What the SDK measures of itself depends on its threads, and would make the number of points a matter of luck.
+        // The SDK's metrics of itself depend on its threads, and would make the number of points a matter of luck.
         .addMeterProviderCustomizer((meters, config) -> meters
             .registerView(InstrumentSelector.builder().setName("*").build(),
                 View.builder().setAggregation(Aggregation.drop()).build())

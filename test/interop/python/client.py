@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-if os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] == "grpc":
+# A program that names its exporter does not look at the protocol.
+if "grpc" in (os.environ.get("INTEROP_EXPORTER"), os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"]):
     from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter

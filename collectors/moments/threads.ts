@@ -1,0 +1,186 @@
+// The threads of the application: how long each was on a core and waited for one, by what its runtime calls it. They come and
+// go, by thousands in some programs; the sums never fall, since what a thread used before it ended stays counted.
+
+import { readdirSync } from 'node:fs'
+import { STATE } from '../../telemetry/moment.ts'
+import { bytes, KeptFile, text } from '../process.ts'
+import { number, word } from './scan.ts'
+import { type Kind, kind, state } from './state.ts'
+
+/** Threads that have just run and are asked in one moment what they wait for. */
+const ASKED = 8
+
+export class Threads implements Disposable {
+  /** Seconds since the process was found first, all threads together; the main one too. */
+  run = 0
+  wait = 0
+  gc = 0
+  jit = 0
+  /**
+   * Of the last look: threads that ran since the look before, and those of them beside the main one that then waited for a
+   * lock or for a disk; those that still wait for a disk count too.
+   */
+  active = 0
+  locked = 0
+  blocked = 0
+  /** Seconds that one of them waited for a core, weighted by the length of the waits; gc and jit left out. */
+  oneWait = 0
+  /** Threads beyond the limit. */
+  leftOut = 0
+
+  readonly #folder: string
+  readonly #pid: number
+  readonly #limit: number
+  readonly #threads = new Map<number, Thread>()
+  #listed = false
+
+  constructor(folder: string, pid: number, limit: number) {
+    this.#folder = `${folder}/task`
+    this.#pid = pid
+    this.#limit = limit
+  }
+
+  get size(): number {
+    return this.#threads.size
+  }
+
+  /** Finds threads that are new, and forgets those that have ended. */
+  list(): void {
+    let entries: string[]
+    try {
+      entries = readdirSync(this.#folder)
+    } catch {
+      return
+    }
+    this.leftOut = 0
+    const alive = new Set<number>()
+    for (const entry of entries) {
+      const tid = Number(entry)
+      if (!Number.isSafeInteger(tid)) continue
+      alive.add(tid)
+      if (this.#threads.has(tid)) continue
+      if (this.#threads.size >= this.#limit && tid !== this.#pid) this.leftOut++
+      else this.#threads.set(tid, new Thread(`${this.#folder}/${tid}`, tid === this.#pid, !this.#listed))
+    }
+    this.#listed = true
+    for (const [tid, thread] of this.#threads) {
+      if (alive.has(tid)) continue
+      thread[Symbol.dispose]()
+      this.#threads.delete(tid)
+    }
+  }
+
+  /** Reads the threads. `wchan` asks those that ran what they wait for. */
+  look(wchan: boolean): void {
+    this.active = 0
+    this.locked = 0
+    this.blocked = 0
+    let asked = 0
+    let waited = 0
+    let squares = 0
+    for (const [tid, thread] of this.#threads) {
+      if (!thread.look()) {
+        thread[Symbol.dispose]()
+        this.#threads.delete(tid)
+        continue
+      }
+      this.run += thread.ran
+      this.wait += thread.waited
+      if (thread.kind === 'gc') this.gc += thread.ran
+      if (thread.kind === 'jit') this.jit += thread.ran
+      if (thread.waited > 0 && thread.kind === 'other') {
+        waited += thread.waited
+        squares += thread.waited * thread.waited
+      }
+      if (thread.ran === 0 && thread.waited === 0) {
+        // It has not run since it was asked, so it still waits.
+        if (thread.blocked) this.blocked++
+        continue
+      }
+      this.active++
+      thread.blocked = false
+      if (!wchan || tid === this.#pid || thread.kind !== 'other' || asked >= ASKED) continue
+      asked++
+      const now = thread.state()
+      if (now === STATE.lock) this.locked++
+      thread.blocked = now === STATE.disk
+      if (thread.blocked) this.blocked++
+    }
+    this.oneWait = waited > 0 ? squares / waited : 0
+  }
+
+  [Symbol.dispose](): void {
+    for (const thread of this.#threads.values()) thread[Symbol.dispose]()
+    this.#threads.clear()
+  }
+}
+
+/** Its open files are its identity: they never tell of a later thread with the same number. */
+class Thread implements Disposable {
+  ran = 0
+  waited = 0
+  /** It waited for a disk when it was asked. */
+  blocked = false
+  readonly #folder: string
+  readonly #main: boolean
+  readonly #schedstat: KeptFile
+  #wchan: KeptFile | undefined
+  #kind: Kind | undefined
+  #run = 0
+  #wait = 0
+  /** Use from before the application was found is not counted; a later thread counts from its start. */
+  #fresh: boolean
+
+  constructor(folder: string, main: boolean, fresh: boolean) {
+    this.#folder = folder
+    this.#main = main
+    this.#fresh = fresh
+    this.#schedstat = new KeptFile(`${folder}/schedstat`)
+  }
+
+  /** By its name, which a runtime gives it after its start: read when it has first run. */
+  get kind(): Kind {
+    if (this.#kind !== undefined) return this.#kind
+    if (this.#main) {
+      this.#kind = 'other'
+      return this.#kind
+    }
+    using file = new KeptFile(`${this.#folder}/comm`)
+    const length = file.read()
+    const found = typeof length === 'number' ? kind(text(length)) : 'other'
+    // A name may come late: until it has run for a while, ask again.
+    if (found !== 'other' || this.#run > 0.05) this.#kind = found
+    return found
+  }
+
+  /** Reads how much it has run; false when it has ended. */
+  look(): boolean {
+    const length = this.#schedstat.read()
+    // A kernel without schedstat tells nothing of any thread; that is not an end.
+    if (length === 'gone') return false
+    if (typeof length === 'string') {
+      this.ran = 0
+      this.waited = 0
+      return true
+    }
+    const run = number(bytes, 0, length) / 1e9
+    const wait = number(bytes, word(bytes, 0, 1, length), length) / 1e9
+    this.ran = this.#fresh || !(run > this.#run) ? 0 : run - this.#run
+    this.waited = this.#fresh || !(wait > this.#wait) ? 0 : wait - this.#wait
+    if (run >= this.#run) this.#run = run
+    if (wait >= this.#wait) this.#wait = wait
+    this.#fresh = false
+    return true
+  }
+
+  state(): number {
+    this.#wchan ??= new KeptFile(`${this.#folder}/wchan`)
+    const length = this.#wchan.read()
+    return typeof length === 'number' ? state('S', text(length)) : Number.NaN
+  }
+
+  [Symbol.dispose](): void {
+    this.#schedstat[Symbol.dispose]()
+    this.#wchan?.[Symbol.dispose]()
+  }
+}

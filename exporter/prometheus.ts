@@ -1,0 +1,3 @@
+// The exposition: one scrape of everything, as text, OpenMetrics or protobuf.
+
+export { collectorDuration, collectorSuccess, Scrape, type Source } from './prometheus/scrape.ts'
