@@ -215,9 +215,9 @@ export async function startSidecar(
 
   const closing = opened.adopt(new AbortController(), controller => controller.abort())
   if (source?.file !== undefined)
-    void watchFile(source.file, world.clock, closing.signal, () =>
+    void watchFile(source.file, world.clock, closing.signal, still =>
       // A reload logs its own errors.
-      reload.now('the file has changed').catch(() => {}),
+      reload.now('the file has changed', still).catch(() => {}),
     )
   const [otlp, web] = [started('otlp'), started('web')]
   const addresses = otlp?.address()

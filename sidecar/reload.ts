@@ -49,9 +49,12 @@ export class Reload {
     this.#succeeded()
   }
 
-  /** Reads all sources and takes what they say; rejects with what is wrong, and nothing has changed then. One at a time. */
-  now(why: string): Promise<void> {
-    const turn = this.#turn.then(() => this.#traced(why))
+  /**
+   * Reads all sources and takes what they say; rejects with what is wrong, and nothing has changed then. One at a time. If
+   * `still` is false after the reading, a source is being written, and nothing is taken or said.
+   */
+  now(why: string, still: () => Promise<boolean> = async () => true): Promise<void> {
+    const turn = this.#turn.then(() => this.#traced(why, still))
     this.#turn = turn.catch(() => {})
     return turn
   }
@@ -65,10 +68,10 @@ export class Reload {
     return this.#wrong.map(text => ({ level: 'warning', text: `the configuration stays as it was: ${text}` }))
   }
 
-  async #traced(why: string): Promise<void> {
+  async #traced(why: string, still: () => Promise<boolean>): Promise<void> {
     const span = this.#tracer.begin('reload', 'internal', { 'pillion.reload.why': why })
     try {
-      await this.#reload(why)
+      await this.#reload(why, still)
       span.end()
     } catch (error) {
       span.end({ problem: error instanceof Error ? error.message : String(error) })
@@ -76,9 +79,11 @@ export class Reload {
     }
   }
 
-  async #reload(why: string): Promise<void> {
+  async #reload(why: string, still: () => Promise<boolean>): Promise<void> {
     try {
-      const changes = await this.#take()
+      const reading = await this.#read()
+      if (!(await still())) return
+      const changes = await this.#take(reading)
       this.#succeeded()
       this.#log.info('configuration taken', { why, changed: changes.join(', ') || 'nothing' })
     } catch (error) {
@@ -90,8 +95,7 @@ export class Reload {
     }
   }
 
-  async #take(): Promise<readonly string[]> {
-    const reading = await this.#read()
+  async #take(reading: Reading<Options>): Promise<readonly string[]> {
     if (!reading.ok) throw new Refused(reading.problems.map(problem => problem.text))
     for (const warning of reading.warnings) this.#log.warn('warning while reloading', { warning })
     const next = reading.values

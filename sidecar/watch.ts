@@ -10,12 +10,15 @@ const LOOK_MS = 5000
 /** A file that is being written is left alone until it has been the same for this long. */
 const SETTLE_MS = 200
 
-/** Calls `changed` after each change until `signal` aborts; resolves then. `changed` must not reject. */
+/**
+ * Calls `changed` after each change until `signal` aborts; resolves then. `changed` must not reject. It is given a question:
+ * whether the file is still the one that has settled. If it is not, `changed` will be called again.
+ */
 export async function watchFile(
   path: string,
   clock: Pick<Clock, 'sleep'>,
   signal: AbortSignal,
-  changed: () => Promise<void>,
+  changed: (still: () => Promise<boolean>) => Promise<void>,
 ): Promise<void> {
   let wake = (): void => {}
   // The folder: an editor replaces the file, and Kubernetes swaps a link beside it.
@@ -32,7 +35,7 @@ export async function watchFile(
       const settled = await settle(path, clock, signal)
       if (settled === undefined) return
       seen = settled
-      await changed()
+      await changed(async () => (await fileStamp(path)) === settled)
     }
   } finally {
     watcher?.close()

@@ -92,13 +92,14 @@ export class WatchedFile {
     }
   }
 
-  /** Whether it has changed. A file that cannot be read stays as it was. */
+  /** Whether it has changed. A file that cannot be read, or is empty because it is being written, stays as it was. */
   async look(): Promise<boolean> {
     const stamp = await fileStamp(this.path)
     if (stamp === this.#stamp) return false
     this.#stamp = stamp
     try {
       const text = readFileSync(this.path, 'utf8')
+      if (text === '') return false
       const changed = text !== this.text
       this.text = text
       return changed

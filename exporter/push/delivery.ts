@@ -3,7 +3,7 @@
 // those that the receiver has taken before.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Encoder, type Moment, REQUEST_BYTES } from './encoder.ts'
+import { type Encoder, REQUEST_BYTES } from './encoder.ts'
 import { DROP_REASONS, type DropReason, pushBytes, pushDropped, pushed, pushRequests } from './families.ts'
 import type { Pushing } from './host.ts'
 import { extraLabels } from './identity.ts'
@@ -30,7 +30,8 @@ const SLICE = 4000
 
 export interface Page {
   readonly bytes: Buffer
-  readonly moment: Moment
+  /** Its time, in milliseconds since the epoch. */
+  readonly ms: number
 }
 
 export interface Attempt {
@@ -79,14 +80,14 @@ export class Delivery {
   }
 
   /** Delivers a page, and the ends of the series that have vanished since the one before. */
-  async page({ bytes, moment }: Page, attempt: Attempt): Promise<Delivered> {
-    this.#known.begin(moment.ms / 1000)
+  async page({ bytes, ms }: Page, attempt: Attempt): Promise<Delivered> {
+    this.#known.begin(ms / 1000)
     this.#resources.learn(bytes, this.#metric)
     let place = BEGINNING
     let trouble: string | undefined
     for (let tries = 0; place.at < bytes.length; ) {
       const reader = new PageReader(bytes, place)
-      const body = await this.#body(moment, encoder => {
+      const body = await this.#body(ms, encoder => {
         if (!reader.next(this.#metric)) return false
         encoder.add(this.#metric, this.#known.see(this.#metric))
         return true
@@ -106,20 +107,20 @@ export class Delivery {
       tries = 0
       place = reader.place
     }
-    const ended = await this.#sendEnds(this.#known.vanished(this.#metric), moment, attempt)
+    const ended = await this.#sendEnds(this.#known.vanished(this.#metric), ms, attempt)
     if (!ended.delivered) return ended
     return trouble === undefined ? ended : { delivered: false, text: trouble }
   }
 
   /** Marks all series as ended. */
-  ends(moment: Moment, attempt: Attempt): Promise<Delivered> {
-    return this.#sendEnds(this.#known.all(this.#metric), moment, attempt)
+  ends(ms: number, attempt: Attempt): Promise<Delivered> {
+    return this.#sendEnds(this.#known.all(this.#metric), ms, attempt)
   }
 
   /** Marks metrics as ended. */
-  async #sendEnds(metrics: Generator<Metric>, moment: Moment, attempt: Attempt): Promise<Delivered> {
+  async #sendEnds(metrics: Generator<Metric>, ms: number, attempt: Attempt): Promise<Delivered> {
     for (;;) {
-      const body = await this.#body(moment, encoder => {
+      const body = await this.#body(ms, encoder => {
         const { done, value } = metrics.next()
         if (done) return false
         encoder.add(value, 0)
@@ -138,8 +139,8 @@ export class Delivery {
   }
 
   /** The next request: as many metrics as `add` gives until it is large enough. */
-  async #body(moment: Moment, add: (encoder: Encoder) => boolean): Promise<Body> {
-    const encoder = this.#encoder(moment)
+  async #body(ms: number, add: (encoder: Encoder) => boolean): Promise<Body> {
+    const encoder = this.#encoder(ms)
     let began = performance.now()
     for (let n = 1; encoder.bytes < this.#size && add(encoder); n++)
       if (n % LOOK_METRICS === 0 && performance.now() - began > SLICE_MS) {
@@ -156,14 +157,14 @@ export class Delivery {
     return { version, bytes: await gzip(plain), encoding: 'gzip', samples }
   }
 
-  #encoder(moment: Moment): Encoder {
+  #encoder(ms: number): Encoder {
     switch (this.version) {
       case 'otlp':
-        return new Otlp(moment, this.#options.native_histograms, this.#resources)
+        return new Otlp(ms, this.#options.native_histograms, this.#resources)
       case '2.0':
-        return new RemoteWrite2(moment, this.#options.native_histograms)
+        return new RemoteWrite2(ms, this.#options.native_histograms)
       case '1.0':
-        return new RemoteWrite1(moment, this.#zerosAfter)
+        return new RemoteWrite1(ms, this.#zerosAfter)
     }
   }
 

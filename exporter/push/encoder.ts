@@ -2,14 +2,6 @@
 
 import type { Metric } from './metric.ts'
 
-/** The time of a page, and what goes with it. */
-export interface Moment {
-  /** Milliseconds since the epoch. */
-  readonly ms: number
-  /** Exemplars up to this time, in seconds since the epoch, were sent before. */
-  readonly exemplarsAfter: number
-}
-
 /** One request under construction. */
 export interface Encoder {
   /** Plain bytes so far. */

@@ -5,6 +5,7 @@
 // the memory is that of two pages at most.
 
 import { hash } from '../../metrics/hash.ts'
+import { Exemplar } from './exemplar.ts'
 import { type Family, GAUGE, HISTOGRAM, type Metric, type Shape, SUMMARY, UNTYPED } from './metric.ts'
 
 /** When counters of a family began, if the page does not say. */
@@ -19,6 +20,9 @@ export class Known {
   readonly #beginnings: Beginnings
   #before: Generation | undefined
   #now: Generation | undefined
+  readonly #exemplar = new Exemplar()
+  /** The times of the exemplars of one metric. */
+  readonly #times: number[] = []
 
   constructor(beginnings: Beginnings) {
     this.#beginnings = beginnings
@@ -53,16 +57,18 @@ export class Known {
 
   /**
    * Notes a metric of the page, and returns since when it counts, in seconds since the epoch; 0 for what does not count.
-   * A metric that is seen again, since a request is repeated, has the same start.
+   * A metric that is seen again, since a request is repeated, has the same start. Exemplars that the last page had, or that
+   * are older than its own, are taken out of the metric.
    */
   see(metric: Metric): number {
     const now = this.#now
     if (!now) throw new Error('cannot note a metric: no page has begun')
     const key = keyOf(metric)
-    const again = now.find(key, metric)
-    if (again >= 0) return now.starts[again]!
     const before = this.#before
     const known = before?.find(key, metric) ?? -1
+    const times = this.#leaveOut(metric, before, known)
+    const again = now.find(key, metric)
+    if (again >= 0) return now.starts[again]!
     let start = metric.created
     if (start === 0 && counts(metric.family)) {
       if (!before || known < 0) start = this.#since(metric.family, now, before)
@@ -70,8 +76,24 @@ export class Known {
       else start = before.starts[known]!
     }
     if (before && known >= 0) before.kept[known] = 1
-    now.add(key, metric, start)
+    now.add(key, metric, start, times)
     return start
+  }
+
+  // An exemplar has the time at which its span ended, and SDKs send spans some seconds later, so the time of the last page
+  // does not tell which are new. A receiver wants those of one series in the order of their times.
+  #leaveOut(metric: Metric, before: Generation | undefined, known: number): readonly number[] {
+    const { exemplars, page } = metric
+    const times = this.#times
+    times.length = 0
+    for (let i = 0; i < exemplars.length; i += 2) {
+      const sent = before && known >= 0 ? before.exemplarTime(known, i / 2) : 0
+      const there = this.#exemplar.read(page, exemplars[i]!, exemplars[i + 1]!)
+      const seconds = there ? this.#exemplar.seconds : 0
+      if (there && seconds <= sent) exemplars[i] = exemplars[i + 1] = 0
+      times.push(Math.max(sent, seconds))
+    }
+    return times
   }
 
   /** Those of the last page that this one does not have, one after another in the metric given. Call it after the last `see`. */
@@ -97,7 +119,7 @@ function counts({ type }: Family): boolean {
 }
 
 /** Bytes of a metric in the typed arrays, with its share of the buckets of the table. */
-const ENTRY_BYTES = 4 * 4 + 2 * 8 + 1 + 2 * 4
+const ENTRY_BYTES = 5 * 4 + 2 * 8 + 1 + 2 * 4
 
 class Generation {
   readonly seconds: number
@@ -109,6 +131,10 @@ class Generation {
   #families = new Int32Array(64)
   #ends = new Int32Array(64)
   #shapes = new Int32Array(64)
+  /** Where the times of its exemplars begin, -1 if it has none. */
+  #exemplars = new Int32Array(64)
+  #times = new Float64Array(0)
+  #timeCount = 0
   #buckets = new Int32Array(128).fill(-1)
   #arena = Buffer.allocUnsafe(8192)
   #count = 0
@@ -122,7 +148,7 @@ class Generation {
   }
 
   get bytes(): number {
-    return this.#arena.length + this.starts.length * ENTRY_BYTES
+    return this.#arena.length + this.#times.byteLength + this.starts.length * ENTRY_BYTES
   }
 
   find(key: number, metric: Metric): number {
@@ -136,7 +162,14 @@ class Generation {
     }
   }
 
-  add(key: number, metric: Metric, start: number): void {
+  /** The newest time, in seconds since the epoch, of the exemplars of a bucket that were sent; 0 if there are none. */
+  exemplarTime(entry: number, bucket: number): number {
+    const at = this.#exemplars[entry]!
+    return at < 0 ? 0 : this.#times[at + bucket]!
+  }
+
+  /** `times` of its exemplars: one for each bucket. */
+  add(key: number, metric: Metric, start: number, times: readonly number[]): void {
     if (this.#count === this.starts.length) this.#grow()
     const entry = this.#count++
     const begin = this.#begin(entry)
@@ -147,6 +180,7 @@ class Generation {
     this.#families[entry] = this.#family(metric.family)
     this.#ends[entry] = end
     this.#shapes[entry] = this.#shape(metric, entry)
+    this.#exemplars[entry] = this.#timed(times)
     this.starts[entry] = start
     this.values[entry] = metric.value
     this.#place(entry)
@@ -169,6 +203,16 @@ class Generation {
     const begin = this.#begin(entry)
     const end = this.#ends[entry]!
     return end - begin === size && labels.compare(this.#arena, begin, end, 0, size) === 0
+  }
+
+  #timed(times: readonly number[]): number {
+    if (times.every(time => time === 0)) return -1
+    const at = this.#timeCount
+    this.#timeCount += times.length
+    if (this.#timeCount > this.#times.length)
+      this.#times = copied(this.#times, new Float64Array(Math.max(64, this.#timeCount, this.#times.length * 2)))
+    this.#times.set(times, at)
+    return at
   }
 
   #family(family: Family): number {
@@ -210,6 +254,7 @@ class Generation {
     this.#families = copied(this.#families, new Int32Array(size))
     this.#ends = copied(this.#ends, new Int32Array(size))
     this.#shapes = copied(this.#shapes, new Int32Array(size))
+    this.#exemplars = copied(this.#exemplars, new Int32Array(size))
     this.#buckets = new Int32Array(size * 2).fill(-1)
     for (let entry = 0; entry < this.#count; entry++) this.#place(entry)
   }

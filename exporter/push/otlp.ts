@@ -10,7 +10,7 @@
 
 import { FIXED64, field, LENGTH, VARINT } from '../../otlp/wire.ts'
 import { Writer } from '../../otlp/writer.ts'
-import { type Encoder, MOST_BYTES, type Moment } from './encoder.ts'
+import { type Encoder, MOST_BYTES } from './encoder.ts'
 import { Exemplar } from './exemplar.ts'
 import { COUNTER, type Family, HISTOGRAM, type Metric, SUMMARY, UNTYPED } from './metric.ts'
 import { type Dense, type Native, readNative } from './native.ts'
@@ -43,7 +43,6 @@ interface Group {
 
 export class Otlp implements Encoder {
   samples = 0
-  readonly #moment: Moment
   readonly #natives: boolean
   readonly #resources: Resources
   readonly #groups = new Map<string, Group>()
@@ -53,11 +52,11 @@ export class Otlp implements Encoder {
   #startNanos: Nanos = { low: 0, high: 0 }
   readonly #time: Nanos
 
-  constructor(moment: Moment, natives: boolean, resources: Resources) {
-    this.#moment = moment
+  /** `ms` is the time of the page, in milliseconds since the epoch. */
+  constructor(ms: number, natives: boolean, resources: Resources) {
     this.#natives = natives
     this.#resources = resources
-    this.#time = nanos(moment.ms / 1000)
+    this.#time = nanos(ms / 1000)
   }
 
   get bytes(): number {
@@ -268,7 +267,6 @@ export class Otlp implements Encoder {
   #exemplarOf(writer: Writer, number: number, { page, exemplars }: Metric, index: number): void {
     const exemplar = this.#exemplar
     if (!exemplar.read(page, exemplars[index] ?? 0, exemplars[index + 1] ?? 0)) return
-    if (exemplar.seconds <= this.#moment.exemplarsAfter) return
     writer.varint(field(number, LENGTH))
     const at = writer.begin()
     this.#fixed(writer, 2, nanos(exemplar.seconds))

@@ -71,12 +71,9 @@ export class Pusher {
   async finish(signal: AbortSignal): Promise<void> {
     const { clock } = this.#host
     if (!(await this.#push(clock.monotonic() + LAST_MS, signal, 'shutdown'))) return
-    const moment = {
-      ms: this.#lastMs + Math.max(1, this.#options.stale_after),
-      exemplarsAfter: Number.POSITIVE_INFINITY,
-    }
+    const ms = this.#lastMs + Math.max(1, this.#options.stale_after)
     const until = clock.monotonic() + 60_000
-    const ended = await this.#delivery.ends(moment, { until, reason: 'shutdown', signal, traceparent: undefined })
+    const ended = await this.#delivery.ends(ms, { until, reason: 'shutdown', signal, traceparent: undefined })
     if (!ended.delivered) this.#host.log.warn('cannot push the end of the series', { why: ended.text })
   }
 
@@ -127,8 +124,8 @@ export class Pusher {
       const result = await this.#delivery.page(held, { until, reason, signal, traceparent: span.traceparent })
       if (result.delivered) {
         this.#known.commit()
-        this.#lastMs = held.moment.ms
-        this.#counts.success.set(held.moment.ms / 1000)
+        this.#lastMs = held.ms
+        this.#counts.success.set(held.ms / 1000)
       } else this.#known.abandon()
       // A push that the end of the sidecar has cut short is no failure of the receiver.
       if (result.delivered || !signal.aborted || reason === 'shutdown')
@@ -171,7 +168,7 @@ export class Pusher {
         memory.add(-weight)
         return 'memory'
       }
-      return { bytes: Buffer.concat(chunks), moment: { ms, exemplarsAfter: this.#known.delivered }, weight }
+      return { bytes: Buffer.concat(chunks), ms, weight }
     } catch (error) {
       memory.add(-weight)
       return error instanceof Error ? error.message : String(error)

@@ -8,7 +8,7 @@
 import { FIXED64, field, LENGTH, VARINT } from '../../otlp/wire.ts'
 import { Writer } from '../../otlp/writer.ts'
 import { varints } from '../../protobuf/varint.ts'
-import { type Encoder, MOST_BYTES, type Moment, REQUEST_BYTES, STALE } from './encoder.ts'
+import { type Encoder, MOST_BYTES, REQUEST_BYTES, STALE } from './encoder.ts'
 import { Exemplar } from './exemplar.ts'
 import { compareBytes, type Metric } from './metric.ts'
 import { type Sample, samplesOf } from './samples.ts'
@@ -17,7 +17,8 @@ const NAME = Buffer.from('__name__')
 
 export class RemoteWrite1 implements Encoder {
   samples = 0
-  readonly #moment: Moment
+  /** The time of the page, in milliseconds since the epoch. */
+  readonly #ms: number
   /** A counter that began since then (seconds) has its beginning written too. */
   readonly #zerosAfter: number
   readonly #writer = new Writer(REQUEST_BYTES + 4096, MOST_BYTES)
@@ -27,8 +28,8 @@ export class RemoteWrite1 implements Encoder {
   /** Label messages by what they say, with tag and length. */
   readonly #pieces = new Map<string, Buffer>()
 
-  constructor(moment: Moment, zerosAfter = Number.POSITIVE_INFINITY) {
-    this.#moment = moment
+  constructor(ms: number, zerosAfter = Number.POSITIVE_INFINITY) {
+    this.#ms = ms
     this.#zerosAfter = zerosAfter
   }
 
@@ -63,11 +64,11 @@ export class RemoteWrite1 implements Encoder {
     }
     // 2.0 has a start timestamp for this: without the 0 at its start, the increase of a job that is pushed once is not
     // seen.
-    if (!metric.stale && sample.cumulative && start > this.#zerosAfter && start * 1000 < this.#moment.ms) {
+    if (!metric.stale && sample.cumulative && start > this.#zerosAfter && start * 1000 < this.#ms) {
       this.#sample(0, Math.floor(start * 1000), false)
       this.samples++
     }
-    this.#sample(sample.value, this.#moment.ms, metric.stale)
+    this.#sample(sample.value, this.#ms, metric.stale)
     this.samples++
     if (sample.exemplar >= 0) this.#exemplarOf(metric, sample.exemplar)
     writer.end(series)
@@ -88,7 +89,6 @@ export class RemoteWrite1 implements Encoder {
   #exemplarOf({ page, exemplars }: Metric, index: number): void {
     const exemplar = this.#exemplar
     if (!exemplar.read(page, exemplars[index] ?? 0, exemplars[index + 1] ?? 0)) return
-    if (exemplar.seconds <= this.#moment.exemplarsAfter) return
     const writer = this.#writer
     writer.varint(field(3, LENGTH))
     const at = writer.begin()

@@ -9,7 +9,7 @@
 
 import { FIXED64, field, LENGTH, VARINT } from '../../otlp/wire.ts'
 import { Writer } from '../../otlp/writer.ts'
-import { type Encoder, MOST_BYTES, type Moment, REQUEST_BYTES, STALE } from './encoder.ts'
+import { type Encoder, MOST_BYTES, REQUEST_BYTES, STALE } from './encoder.ts'
 import { Exemplar } from './exemplar.ts'
 import { COUNTER, compareBytes, type Family, GAUGE, HISTOGRAM, type Metric, SUMMARY } from './metric.ts'
 import { writeSparse } from './native.ts'
@@ -30,7 +30,8 @@ export class RemoteWrite2 implements Encoder {
   samples = 0
   /** Native histograms among the samples; the receiver counts them apart. */
   histograms = 0
-  readonly #moment: Moment
+  /** The time of the page, in milliseconds since the epoch. */
+  readonly #ms: number
   readonly #natives: boolean
   readonly #symbols = new SymbolTable()
   readonly #series = new Writer(REQUEST_BYTES + 4096, MOST_BYTES)
@@ -47,8 +48,8 @@ export class RemoteWrite2 implements Encoder {
   #nameLabel = 0
   readonly #names = new Map<string, number>()
 
-  constructor(moment: Moment, natives: boolean) {
-    this.#moment = moment
+  constructor(ms: number, natives: boolean) {
+    this.#ms = ms
     this.#natives = natives
   }
 
@@ -120,7 +121,7 @@ export class RemoteWrite2 implements Encoder {
     const at = writer.begin()
     writer.varint(field(1, FIXED64))
     writer.double(value)
-    this.#time(2, this.#moment.ms)
+    this.#time(2, this.#ms)
     if (start > 0) this.#time(3, Math.floor(start * 1000))
     writer.end(at)
   }
@@ -139,7 +140,7 @@ export class RemoteWrite2 implements Encoder {
     const at = writer.begin()
     writer.varint(field(1, FIXED64))
     writer.fixed64(STALE.low, STALE.high)
-    this.#time(2, this.#moment.ms)
+    this.#time(2, this.#ms)
     writer.end(at)
   }
 
@@ -153,7 +154,7 @@ export class RemoteWrite2 implements Encoder {
     writer.varint(field(3, FIXED64))
     writer.double(metric.sum)
     writeSparse(writer, metric)
-    this.#time(15, this.#moment.ms)
+    this.#time(15, this.#ms)
     if (start > 0) this.#time(17, Math.floor(start * 1000))
     writer.end(at)
     this.#metadata(metric.family)
@@ -165,7 +166,6 @@ export class RemoteWrite2 implements Encoder {
   #exemplarOf({ page, exemplars }: Metric, index: number): void {
     const exemplar = this.#exemplar
     if (!exemplar.read(page, exemplars[index] ?? 0, exemplars[index + 1] ?? 0)) return
-    if (exemplar.seconds <= this.#moment.exemplarsAfter) return
     const writer = this.#series
     writer.varint(field(4, LENGTH))
     const at = writer.begin()

@@ -122,6 +122,12 @@ class WebServer implements WebRunning {
   }
 
   async prepare(options: WebOptions): Promise<() => void> {
+    const next = await this.#open(options)
+    return () => this.#apply(options, next)
+  }
+
+  /** The policy that options ask for; throws for what cannot change while the server listens. */
+  async #open(options: WebOptions): Promise<Policy> {
     const next = await openPolicy(options, this.#host)
     const [before, after] = [this.#policy.tls, next.tls]
     if ((before === undefined) !== (after === undefined) || before?.asks !== after?.asks) {
@@ -130,7 +136,7 @@ class WebServer implements WebRunning {
         'cannot turn TLS or the request for client certificates on or off while the web server listens; restart the sidecar to change that in tls_server_config',
       )
     }
-    return () => this.#apply(options, next)
+    return next
   }
 
   #apply(options: WebOptions, next: Policy): void {
@@ -151,25 +157,33 @@ class WebServer implements WebRunning {
   }
 
   /**
-   * Files behind the web configuration are read again when they change. If they cannot be used, the old ones stay in effect
-   * and the new ones are tried again, since what was missing may be a file that only the new configuration names.
+   * Files behind the web configuration are read again when they change, and not while they are written: a file that is still
+   * empty would let everybody in. If they cannot be used, the old ones stay in effect and the new ones are tried again, since
+   * what was missing may be a file that only the new configuration names.
    */
   async #watchFiles(): Promise<void> {
     const { clock, log } = this.#host
     const { signal } = this.#stop
     let seen = await this.#policy.stamp()
+    let looked = seen
     let wrong: string | undefined
     while (!signal.aborted) {
       await clock.sleep(this.#limits.rereadMs, signal).catch(() => {})
-      const now = await this.#policy.stamp()
-      if (signal.aborted || (now === seen && wrong === undefined)) continue
-      seen = now
+      const before = looked
+      looked = await this.#policy.stamp()
+      if (signal.aborted || looked !== before || (looked === seen && wrong === undefined)) continue
       try {
-        const apply = await this.prepare(this.#options)
-        apply()
+        const next = await this.#open(this.#options)
+        if ((await this.#policy.stamp()) !== looked) {
+          await next[Symbol.asyncDispose]()
+          continue
+        }
+        seen = looked
+        this.#apply(this.#options, next)
         wrong = undefined
         log.info('the web configuration or a certificate has changed and is in effect')
       } catch (error) {
+        seen = looked
         const why = error instanceof Error ? error.message : String(error)
         if (why !== wrong) log.error('the web configuration stays as it was', { error })
         wrong = why

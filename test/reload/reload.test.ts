@@ -7,8 +7,11 @@ import { connect } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { clock } from '../../host/clock.ts'
+import { Metrics } from '../../metrics/registry.ts'
+import { openFile } from '../../options/file.ts'
 import { readOptions, settings } from '../../parts.ts'
-import { changed } from '../../sidecar/reload.ts'
+import { changed, Reload } from '../../sidecar/reload.ts'
 import { watchFile } from '../../sidecar/watch.ts'
 import { until } from '../e2e/child.ts'
 import { type Ride, startSidecar } from '../e2e/ride.ts'
@@ -185,8 +188,8 @@ t.test('names and tokens of the web server, and the level of the log, change wit
   t.match(await ride.post(), { status: 200 })
   ride.write('web: { allowed_hosts: 3 }')
   t.match(await ride.post(), { status: 500 })
+  await ride.child.says(/level=error/)
   t.notMatch(ride.child.stderr.slice(written), /level=(info|warn)/)
-  t.match(ride.child.stderr.slice(written), /level=error/)
 })
 
 t.test('a reload that would change the gRPC listener is refused by name, and its clients stay connected', async t => {
@@ -290,6 +293,47 @@ t.test('every option is either live or refused by its name', async t => {
     { PILLION_WEB_ALLOWED_HOSTS: 'a', PILLION_WEB_CONFIG_FILE: config, PILLION_WEB_SCRAPE_TIMEOUT: '1s' },
     { 'web.allowed_hosts': true, 'web.config.file': true, 'web.scrape_timeout': false },
   )
+})
+
+t.test('a file that is written again while it is read is not taken before it is whole', async t => {
+  const path = join(t.testdir({ 'pillion.yaml': 'log: { level: error }' }), 'pillion.yaml')
+  const read = async () => {
+    const file = await openFile(path)
+    return await readOptions({ environment: {}, file: file && 'text' in file ? file : undefined })
+  }
+  const first = await read()
+  if (!first.ok) throw new Error('cannot read the first options')
+  const levels: string[] = []
+  const lines: string[] = []
+  const line = (message: string): void => void lines.push(message)
+  let reads = 0
+  const reload = new Reload(
+    first.values,
+    async () => {
+      if (reads++ > 0) return await read()
+      // Opened to be written, and written a moment later.
+      writeFileSync(path, '')
+      const empty = await read()
+      writeFileSync(path, 'log: { level: warn }')
+      return empty
+    },
+    async next => [() => void levels.push(next.log.level)],
+    { clock, log: { info: line, warn: line, error: line }, metrics: new Metrics() },
+  )
+  const stop = new AbortController()
+  let slept = false
+  const sleep = (ms: number, signal: AbortSignal): Promise<void> => {
+    // It has looked at the file by now.
+    if (!slept) writeFileSync(path, 'log: { level: error }\n')
+    slept = true
+    return clock.sleep(ms, signal)
+  }
+  const done = watchFile(path, { sleep }, stop.signal, still => reload.now('the file has changed', still))
+  await until('a change', () => levels[0])
+  t.same(levels, ['warn'], 'never the defaults of an empty file')
+  t.same(lines, ['configuration taken'])
+  stop.abort()
+  await done
 })
 
 t.test('a file is noticed where the kernel says nothing, and not before it is whole', async t => {

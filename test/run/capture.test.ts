@@ -181,6 +181,7 @@ t.test('when our own output is on a full disk, output is still read and freed, a
     return lines + dropped >= 19_990 || undefined
   })
   await until('the freeing of bytes already read', () => statSync(file).blocks * 512 < 2 << 20 || undefined)
+  await ride.child.says(/cannot copy stdout to our own.*ENOSPC/)
   t.equal(ride.child.stderr.match(/cannot copy stdout to our own.*ENOSPC/g)?.length, 1)
   await ride.child.stop()
 })

@@ -1,9 +1,11 @@
 // basic_auth_users: who is asked, what is compared, and what is remembered.
 
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Bcrypt } from '../../exporter/web/bcrypt.ts'
 import { type Comparison, Users } from '../../exporter/web/users.ts'
+import { clock } from '../../host/clock.ts'
 import { FakeClock } from '../world.ts'
 import { openServer, parsed, until } from './open.ts'
 
@@ -131,6 +133,51 @@ t.test('a password that takes long to compare holds up nobody else', async t => 
   t.equal(parsed(await slow).status, 200)
   t.ok(meanwhile > 3, `${meanwhile} others were answered meanwhile`)
 })
+
+t.test(
+  'a web configuration that is being written lets nobody in: it is taken when two looks find the same',
+  async t => {
+    const { default: bcrypt } = await import('bcryptjs')
+    const users = (name: string): string => `basic_auth_users: { ${name}: '${bcrypt.hashSync('open', 4)}' }\n`
+    const file = join(t.testdir({ 'web.yml': users('alice') }), 'web.yml')
+    const rereadMs = 1234
+    let looks = 0
+    let go = (): void => {}
+    const sleep = (ms: number, signal: AbortSignal): Promise<void> => {
+      if (ms !== rereadMs) return clock.sleep(ms, signal)
+      looks++
+      return new Promise((resolve, reject) => {
+        go = resolve
+        signal.addEventListener('abort', reject, { once: true })
+      })
+    }
+    const { ask } = await openServer(t, {
+      host: { clock: { ...clock, sleep } },
+      options: { config: { file } },
+      limits: { rereadMs },
+    })
+    const status = async (user: string): Promise<number> =>
+      parsed(await ask('GET /metrics', `Authorization: ${basic(user, 'open')}`)).status
+    const look = async (): Promise<void> => {
+      const before = looks
+      go()
+      await until(async () => looks > before)
+    }
+    await until(async () => looks > 0)
+    t.equal(await status('alice'), 200)
+    t.equal(await status('bob'), 401)
+
+    writeFileSync(file, '')
+    await look()
+    t.equal(await status('bob'), 401, 'empty, and it may still be written')
+    writeFileSync(file, users('bob'))
+    await look()
+    t.equal(await status('bob'), 401, 'whole, but it was another one before')
+    await look()
+    t.equal(await status('bob'), 200)
+    t.equal(await status('alice'), 401)
+  },
+)
 
 t.test('the thread that compares ends with the server', async t => {
   const { default: bcrypt } = await import('bcryptjs')

@@ -62,7 +62,7 @@ t.test(
       sent += 20
     }
     await account(t, ride, sent)
-    t.match(ride.child.stderr, /cannot write the queue to disk.*ENOSPC/)
+    await ride.child.says(/cannot write the queue to disk.*ENOSPC/)
     // The upstream takes it: files are deleted, and there is space.
     down.respond = undefined
     await until(
