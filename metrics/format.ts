@@ -11,10 +11,15 @@ export type Format = TextFormat | 'protobuf'
 
 /** Writes the lines at the beginning of a family. */
 export function writeHead(page: Page, format: TextFormat, type: string, name: string, help: string): void {
+  page.text(headText(format, type, name, help))
+}
+
+/** The lines at the beginning of a family. */
+export function headText(format: TextFormat, type: string, name: string, help: string): string {
   const family = format === 'openmetrics' ? openMetricsName(type, name) : name
   const escaped = help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
-  page.text(`# HELP ${family} ${format === 'openmetrics' ? escaped.replaceAll('"', '\\"') : escaped}\n`)
-  page.text(`# TYPE ${family} ${type}\n`)
+  const quoted = format === 'openmetrics' ? escaped.replaceAll('"', '\\"') : escaped
+  return `# HELP ${family} ${quoted}\n# TYPE ${family} ${type}\n`
 }
 
 /** OpenMetrics names a counter's family without the suffix that its samples carry. */

@@ -1,4 +1,5 @@
-// Writes prom-client's own metric objects in each of the formats.
+// Writes prom-client's own metric objects from their snapshots: in protobuf, and in the text formats those that lines.ts
+// does not know.
 
 import { bound, type Format, type TextFormat, writeHead } from '../../metrics/format.ts'
 import { labelText } from '../../metrics/labels.ts'
@@ -38,30 +39,18 @@ export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): v
   page.text(lines)
 }
 
-// prom-client keeps the labels object with which a label set was first set, so its text is made once and not for each
-// scrape, which halves the cost of our own families (row exposition, 0 series).
-const known = new WeakMap<object, string>()
-
-function textOf(format: TextFormat, labels: Labels = NONE): string {
-  const text = known.get(labels)
-  if (text !== undefined) return text
-  const made = pairs(format, labels).join(',')
-  // Labels with a bound are new objects each time.
-  if (!('le' in labels || 'quantile' in labels)) known.set(labels, made)
-  return made
-}
-
-type Labels = Readonly<Record<string, string | number>>
-
-const NONE: Labels = {}
-
-/** A bound is a number; the two formats spell it differently. */
-function pairs(format: TextFormat, labels: Labels): string[] {
-  return Object.entries(labels).map(([name, value]) => {
+/** Labels as both text formats write them; the two spell a bound differently. */
+export function textOf(format: TextFormat, labels: Labels = NONE): string {
+  const pairs = Object.entries(labels).map(([name, value]) => {
     if (typeof value === 'string') return `${name}="${escapeLabel(value)}"`
     return `${name}="${name === 'le' || name === 'quantile' ? bound(format, value) : spelled(value)}"`
   })
+  return pairs.join(',')
 }
+
+export type Labels = Readonly<Record<string, string | number>>
+
+const NONE: Labels = {}
 
 function writeMessages(page: Page, { name, help, type, values }: Snapshot): void {
   switch (type) {

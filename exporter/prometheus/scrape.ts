@@ -4,11 +4,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Rendering, rendersItself } from '../../metrics/columns.ts'
 import { gauge } from '../../metrics/family.ts'
+import type { TextFormat } from '../../metrics/format.ts'
 import { Page } from '../../metrics/page.ts'
 import { Pool } from '../../metrics/pool.ts'
 import type { Metrics, Reading } from '../../metrics/registry.ts'
 import type { Asked, Exposition } from '../../telemetry/exposition.ts'
 import { type OwnSpan, type Tracer, UNRECORDED } from '../../telemetry/tracer.ts'
+import { Lines, ordinary, type Taken, Values, writeTaken } from './lines.ts'
 import { type Negotiated, negotiate } from './negotiate.ts'
 import { type Snapshot, writeSnapshot } from './ordinary.ts'
 
@@ -53,6 +55,10 @@ export class Scrape {
   readonly #beginning = new Map<string, Promise<Exposition>>()
   readonly #rendering = new Map<string, Promise<Whole>>()
   readonly #pool = new Pool()
+  readonly #lines: Readonly<Record<TextFormat, Lines>> = {
+    text: new Lines('text'),
+    openmetrics: new Lines('openmetrics'),
+  }
 
   constructor(
     metrics: Metrics,
@@ -185,19 +191,38 @@ export class Scrape {
   /** Takes the values of prom-client's objects now; those of tables are read when they are written. */
   async #begin({ format, utf8, contentType }: Negotiated, span: OwnSpan): Promise<Exposition> {
     this.#metrics.account()
-    const parts = this.#metrics.registry
-      .getMetricsAsArray()
-      .map((metric): Block | Promise<Block> => (rendersItself(metric) ? metric : snapshot(metric)))
+    const metrics = this.#metrics.registry.getMetricsAsArray()
+    const values = new Values()
+    const parts = format === 'protobuf' ? await snapshots(metrics) : await this.#take(metrics, format, values)
     return {
       contentType,
-      chunks: this.#render({ format, utf8 }, await Promise.all(parts), span),
+      chunks: this.#render({ format, utf8 }, parts, values, span),
       release: chunk => this.#pool.give(chunk),
     }
+  }
+
+  async #take(metrics: readonly object[], format: TextFormat, values: Values): Promise<readonly Block[]> {
+    // All that is brought up to date now comes before all that is read, which is then of one moment.
+    const updates = metrics
+      .map(metric => ordinary(metric) && metric.collect?.())
+      .filter(each => each instanceof Promise)
+    if (updates.length > 0) await Promise.all(updates)
+    const others = new Map<object, Block>()
+    for (const metric of metrics)
+      if (!rendersItself(metric) && !ordinary(metric)) others.set(metric, await snapshot(metric))
+    const lines = this.#lines[format]
+    const blocks: Block[] = []
+    for (const metric of metrics) {
+      const block = rendersItself(metric) ? metric : ordinary(metric) ? lines.take(metric, values) : others.get(metric)
+      if (block) blocks.push(block)
+    }
+    return blocks
   }
 
   async *#render(
     { format, utf8 }: Pick<Negotiated, 'format' | 'utf8'>,
     parts: readonly Block[],
+    values: Values,
     span: OwnSpan,
   ): AsyncGenerator<Buffer> {
     using _ = this.#metrics.beginRendering()
@@ -215,6 +240,7 @@ export class Scrape {
           // The time includes what the reader did with the chunks.
           if (performance.now() - sliceBegan > SLICE_MS) await tired()
         }
+      else if ('fixed' in part) writeTaken(page, part, values)
       else writeSnapshot(page, format, part)
       for (const chunk of page.full()) yield chunk
       if (performance.now() - sliceBegan > SLICE_MS) await tired()
@@ -225,7 +251,13 @@ export class Scrape {
 }
 
 /** A metric object that writes itself, or the values of one of prom-client's. */
-type Block = Rendering | Snapshot
+type Block = Rendering | Taken | Snapshot
+
+function snapshots(metrics: readonly object[]): Promise<readonly Block[]> {
+  return Promise.all(
+    metrics.map((metric): Block | Promise<Block> => (rendersItself(metric) ? metric : snapshot(metric))),
+  )
+}
 
 /** prom-client types neither `getForPromString` nor its result; see lib/histogram.js. */
 async function snapshot(metric: object): Promise<Snapshot> {
