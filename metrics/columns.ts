@@ -7,6 +7,7 @@ import { bound, type Format, type TextFormat, writeHead } from './format.ts'
 import type { MessageWriter } from './message-writer.ts'
 import { NativeColumn } from './native-column.ts'
 import type { Page, Sink } from './page.ts'
+import { type Piece, piece } from './piece.ts'
 import { type HistogramParts, openFamily, writeHistogram, writeNumber } from './protobuf.ts'
 import { type Column, copied, type SeriesTable } from './table.ts'
 
@@ -28,8 +29,8 @@ export function rendersItself(metric: object): metric is Rendering {
 /** Lines per slice: about 0.2 ms of writing, so that a scrape of any size never holds the loop. */
 const SLICE_LINES = 1000
 
-const CLOSE = Buffer.from('} ')
-const NEWLINE = Buffer.from('\n')
+const CLOSE = piece('} ')
+const NEWLINE = piece('\n')
 /** Most bytes of a line besides its name and labels: a bound, a value and an exemplar, with a margin. */
 const LINE_REST = 256
 
@@ -42,7 +43,7 @@ export class CounterColumn implements Column, Rendering, HoldsExemplars {
   readonly #table: SeriesTable
   readonly #shows: ((slot: number) => boolean) | undefined
   readonly #exemplars: Exemplars | undefined
-  readonly #head: Uint8Array
+  readonly #head: Piece
   #values: Float64Array
   // Made once, and told the slot by #at: a function for each metric was a quarter of a protobuf page's garbage (row
   // exposition).
@@ -60,7 +61,7 @@ export class CounterColumn implements Column, Rendering, HoldsExemplars {
     this.name = family.name
     this.help = family.help
     this.#table = table
-    this.#head = Buffer.from(`${family.name}{`)
+    this.#head = piece(`${family.name}{`)
     this.#shows = more.shows
     this.#exemplars = more.exemplars ? new Exemplars(table.capacity) : undefined
     this.#values = new Float64Array(table.capacity)
@@ -114,7 +115,7 @@ export class CounterColumn implements Column, Rendering, HoldsExemplars {
     for (let slot = from; slot < end; slot++) {
       if (!table.shows(slot) || this.#shows?.(slot) === false) continue
       page.piece(this.#head)
-      table.writeLabels(page, slot)
+      table.printLabels(page, slot)
       page.piece(CLOSE)
       page.number(this.#values[slot]!)
       if (format === 'openmetrics') this.#exemplars?.write(page, slot)
@@ -158,8 +159,8 @@ export class HistogramColumn implements Column, Rendering, HoldsExemplars {
   readonly #width: number
   readonly #exemplars: Exemplars
   /** For each bucket the bytes after its labels: its bound and the end of the label set. */
-  readonly #le: Readonly<Record<TextFormat, readonly Uint8Array[]>>
-  readonly #heads: { readonly bucket: Uint8Array; readonly sum: Uint8Array; readonly count: Uint8Array }
+  readonly #le: Readonly<Record<TextFormat, readonly Piece[]>>
+  readonly #heads: { readonly bucket: Piece; readonly sum: Piece; readonly count: Piece }
   #counts: Float64Array
   #sums: Float64Array
   readonly #native: NativeColumn | undefined
@@ -175,9 +176,9 @@ export class HistogramColumn implements Column, Rendering, HoldsExemplars {
     this.#table = table
     this.#bounds = Float64Array.from(family.buckets)
     this.#width = family.buckets.length + 1
-    const spell = (format: TextFormat): Uint8Array[] =>
-      [...family.buckets, Number.POSITIVE_INFINITY].map(le => Buffer.from(`,le="${bound(format, le)}"} `))
-    const head = (suffix: string): Uint8Array => Buffer.from(`${family.name}${suffix}{`)
+    const spell = (format: TextFormat): Piece[] =>
+      [...family.buckets, Number.POSITIVE_INFINITY].map(le => piece(`,le="${bound(format, le)}"} `))
+    const head = (suffix: string): Piece => piece(`${family.name}${suffix}{`)
     this.#heads = { bucket: head('_bucket'), sum: head('_sum'), count: head('_count') }
     this.#le = { text: spell('text'), openmetrics: spell('openmetrics') }
     this.#exemplars = new Exemplars(table.capacity * this.#width)
@@ -295,7 +296,7 @@ export class HistogramColumn implements Column, Rendering, HoldsExemplars {
     const line = head.length + this.#table.labelBytes(slot) + LINE_REST
     const start = page.room(line * (this.#width + 2))
     page.piece(head)
-    this.#table.writeLabels(page, slot)
+    this.#table.printLabels(page, slot)
     const end = page.here
     const labels = start + head.length
     let cumulative = 0

@@ -2,6 +2,7 @@
 
 import type { MessageWriter } from './message-writer.ts'
 import type { Page } from './page.ts'
+import { piece } from './piece.ts'
 import { endExemplar } from './protobuf.ts'
 import { LITTLE_ENDIAN, word } from './word.ts'
 
@@ -13,10 +14,10 @@ const DOUBLES = BYTES / 8
 const VALUE = 3
 const TIME = 4
 
-const TRACE = Buffer.from(' # {trace_id="')
-const SPAN = Buffer.from('",span_id="')
-const CLOSE = Buffer.from('"} ')
-const SPACE = Buffer.from(' ')
+const TRACE = piece(' # {trace_id="')
+const SPAN = piece('",span_id="')
+const CLOSE = piece('"} ')
+const SPACE = piece(' ')
 // LabelPairs up to their values, which have a fixed number of digits: 1 = {1 = name, 2 = value}.
 const TRACE_LABEL = Buffer.from('\x0a\x2c\x0a\x08trace_id')
 const SPAN_LABEL = Buffer.from('\x0a\x1b\x0a\x07span_id')

@@ -1,7 +1,9 @@
 // The bytes of one scrape under construction: a list of full buffers and one that is being filled. Numbers and label
 // texts are written straight into the buffer, since a string for each line would make a scrape slow.
 
+import { type Piece, WORD, wordsIn } from './piece.ts'
 import { PAGE_BYTES, Pool } from './pool.ts'
+import { LITTLE_ENDIAN } from './word.ts'
 
 /** Up to this many bytes a loop is faster than a call into the runtime (row exposition). */
 const SHORT = 32
@@ -17,6 +19,8 @@ export class Page implements Sink {
   readonly #pool: Pool
   #full: Buffer[] = []
   #buffer: Buffer
+  /** The same buffer, for words at any place. */
+  #view: DataView
   #length = 0
   /** The place for the length of the open part. */
   #open: { readonly buffer: Buffer; readonly place: number } | undefined
@@ -30,6 +34,7 @@ export class Page implements Sink {
     this.#pool = pool
     this.utf8 = utf8
     this.#buffer = pool.take()
+    this.#view = viewOf(this.#buffer)
   }
 
   /** Writes a text as UTF-8. */
@@ -49,14 +54,16 @@ export class Page implements Sink {
     this.#length += end - start
   }
 
-  /** Writes a short recurring piece, prepared as bytes: a name, the end of a line. */
-  piece(piece: Uint8Array): void {
-    const { length } = piece
-    this.#reserve(length)
-    const buffer = this.#buffer
-    let at = this.#length
-    for (let i = 0; i < length; i++) buffer[at++] = piece[i]!
-    this.#length = at
+  /** Writes a prepared text. */
+  piece(piece: Piece): void {
+    this.words(piece.words, 0, piece.length)
+  }
+
+  /** Writes so many bytes of words, from one of them on. */
+  words(words: Int32Array, first: number, bytes: number): void {
+    // The last word may reach beyond the text, where the next bytes will be written.
+    this.#reserve(bytes + WORD)
+    this.#length = putWords(this.#view, this.#length, words, first, bytes)
   }
 
   /** Ensures that the next `bytes` bytes are in one buffer, and returns where they begin, for `again`. */
@@ -82,8 +89,9 @@ export class Page implements Sink {
    * Writes the rest of the current line, then whole lines. Each line is the bytes between the two places, a piece and
    * the sum of the counts so far. Returns the sum of all counts.
    */
-  cumulative(start: number, end: number, pieces: readonly Uint8Array[], counts: Float64Array, first: number): number {
+  cumulative(start: number, end: number, pieces: readonly Piece[], counts: Float64Array, first: number): number {
     const buffer = this.#buffer
+    const view = this.#view
     let at = this.#length
     let sum = 0
     for (let i = 0; i < pieces.length; i++) {
@@ -91,8 +99,8 @@ export class Page implements Sink {
         buffer.copyWithin(at, start, end)
         at += end - start
       }
-      const piece = pieces[i]!
-      for (let j = 0; j < piece.length; j++) buffer[at++] = piece[j]!
+      const { words, length } = pieces[i]!
+      at = putWords(view, at, words, 0, length)
       sum += counts[first + i]!
       if (sum < 0x7fffffff) at = digits(buffer, at, sum | 0)
       else at += buffer.write(spelled(sum), at)
@@ -105,13 +113,9 @@ export class Page implements Sink {
   /** Writes lower-case hexadecimal digits, two for each byte. */
   hex(source: Uint8Array, start: number, end: number): void {
     this.#reserve((end - start) * 2)
-    const buffer = this.#buffer
+    const view = this.#view
     let at = this.#length
-    for (let i = start; i < end; i++) {
-      const byte = source[i]!
-      buffer[at++] = HEX[byte >> 4]!
-      buffer[at++] = HEX[byte & 15]!
-    }
+    for (let i = start; i < end; i++, at += 2) view.setUint16(at, HEX[source[i]!]!)
     this.#length = at
   }
 
@@ -121,7 +125,7 @@ export class Page implements Sink {
     if (value >= 0 && value < 0x7fffffff && value === (value | 0)) {
       this.#reserve(10)
       this.#length = digits(this.#buffer, this.#length, value | 0)
-    } else if (!this.#nanoseconds(value)) this.text(spelled(value))
+    } else if (!this.#decimal(value)) this.text(spelled(value))
   }
 
   /** Writes seconds since the epoch with three decimals. */
@@ -171,21 +175,35 @@ export class Page implements Sink {
     return [...this.#full, this.#buffer.subarray(0, this.#length)]
   }
 
-  // Exemplars and most sums are whole nanoseconds. A decimal of at most 15 digits that reads back as the same number is
-  // the shortest one, and writing its digits costs a quarter of making a string (row exposition, OpenMetrics).
-  #nanoseconds(value: number): boolean {
+  // Exemplars and most sums are whole nanoseconds, times are milliseconds, and sizes whole numbers. A decimal of at most 15
+  // digits that reads back as the same number is the shortest one, and writing its digits costs a quarter of making a string
+  // (row exposition, OpenMetrics).
+  #decimal(value: number): boolean {
     // From 1e-6 on String() writes no exponent.
-    if (!(value >= 1e-6 && value < 1e6)) return false
+    if (!(value >= 1e-6 && value < 1e15)) return false
+    const places = value < 1e6 ? 9 : value < 1e12 ? 3 : 0
+    const scale = places === 9 ? 1e9 : places === 3 ? 1e3 : 1
     const whole = Math.floor(value)
-    let rest = Math.round((value - whole) * 1e9)
-    if ((whole * 1e9 + rest) / 1e9 !== value || rest === 1e9) return false
-    this.#reserve(20)
-    const at = digits(this.#buffer, this.#length, whole)
-    let width = 9
-    for (; rest % 10 === 0; rest /= 10) width--
-    this.#buffer[at] = POINT
-    padded(this.#buffer, at + 1, width, rest)
-    this.#length = at + 1 + width
+    let rest = Math.round((value - whole) * scale)
+    if ((whole * scale + rest) / scale !== value || rest === scale) return false
+    this.#reserve(26)
+    const buffer = this.#buffer
+    let at = this.#length
+    if (whole < 0x7fffffff) at = digits(buffer, at, whole)
+    else {
+      const billions = Math.floor(whole / 1e9)
+      at = digits(buffer, at, billions)
+      padded(buffer, at, 9, whole - billions * 1e9)
+      at += 9
+    }
+    if (rest > 0) {
+      let width = places
+      for (; rest % 10 === 0; rest /= 10) width--
+      buffer[at] = POINT
+      padded(buffer, at + 1, width, rest)
+      at += 1 + width
+    }
+    this.#length = at
     return true
   }
 
@@ -197,6 +215,7 @@ export class Page implements Sink {
     this.#full.push(this.#buffer.subarray(0, this.#length))
     this.#since += this.#length
     this.#buffer = this.#pool.take(Math.max(PAGE_BYTES, bytes))
+    this.#view = viewOf(this.#buffer)
     this.#length = 0
   }
 }
@@ -204,7 +223,21 @@ export class Page implements Sink {
 const NEWLINE = 10
 const POINT = 46
 const NOTHING: Buffer[] = []
-const HEX = Buffer.from('0123456789abcdef')
+/** The two digits of each byte. */
+const HEX = Uint16Array.from({ length: 256 }, (_, byte) =>
+  Buffer.from(byte.toString(16).padStart(2, '0')).readUInt16BE(),
+)
+
+function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, byteLength)
+}
+
+/** Writes the words that hold a text, and returns where it ends. */
+function putWords(view: DataView, at: number, words: Int32Array, first: number, bytes: number): number {
+  const end = first + wordsIn(bytes)
+  for (let i = first, to = at; i < end; i++, to += WORD) view.setInt32(to, words[i]!, LITTLE_ENDIAN)
+  return at + bytes
+}
 
 /** Writes a whole number that is not negative, and returns where it ends. */
 function digits(buffer: Buffer, start: number, value: number): number {

@@ -11,7 +11,7 @@
 
 import { hash } from './hash.ts'
 import { unescaped } from './labels.ts'
-import type { Sink } from './page.ts'
+import type { Page, Sink } from './page.ts'
 import { Symbols } from './symbols.ts'
 import { Texts } from './texts.ts'
 
@@ -222,6 +222,11 @@ export class SeriesTable {
   /** Writes the label text of a slot, without braces. */
   writeLabels(sink: Sink, slot: number): void {
     this.#texts.write(sink, slot)
+  }
+
+  /** The same, into a page. */
+  printLabels(page: Page, slot: number): void {
+    this.#texts.print(page, slot)
   }
 
   /** The label text of a slot, as `writeLabels` writes it. */

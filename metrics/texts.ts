@@ -1,10 +1,14 @@
 // Many short texts as bytes in one buffer, each known by a small number. A removed text leaves a hole; holes are closed
-// when the buffer is full, so that it stays below twice the size of its texts.
+// when the buffer is full, so that it stays below twice the size of its texts. Each begins at a whole word, since a page is
+// written by words.
 
-import type { Sink } from './page.ts'
+import type { Page, Sink } from './page.ts'
+import { WORD, wordsIn } from './piece.ts'
 
 export class Texts {
   #bytes = Buffer.allocUnsafeSlow(4096)
+  /** The same bytes. */
+  #words = new Int32Array(this.#bytes.buffer)
   #end = 0
   /** Bytes of the texts that are held. */
   #held = 0
@@ -19,17 +23,18 @@ export class Texts {
   /** Keeps the bytes from `start` to `end` at a number that holds no text. */
   set(at: number, source: Uint8Array, start: number, end: number): void {
     const length = end - start
-    if (this.#end + length > this.#bytes.length) this.#move(length)
+    const taken = room(length)
+    if (this.#end + taken > this.#bytes.length) this.#move(taken)
     this.#bytes.set(source.subarray(start, end), this.#end)
     this.#starts[at] = this.#end
     this.#lengths[at] = length
-    this.#end += length
-    this.#held += length
+    this.#end += taken
+    this.#held += taken
   }
 
   /** Removes a text; harmless if there is none. */
   clear(at: number): void {
-    this.#held -= this.#lengths[at]!
+    this.#held -= room(this.#lengths[at]!)
     this.#lengths[at] = 0
   }
 
@@ -61,11 +66,17 @@ export class Texts {
     sink.bytes(this.#bytes, this.#starts[at]!, this.#starts[at]! + this.#lengths[at]!)
   }
 
+  /** The same as `write`, into a page, in half the time. */
+  print(page: Page, at: number): void {
+    page.words(this.#words, this.#starts[at]! / WORD, this.#lengths[at]!)
+  }
+
   /** Closes the holes, in a larger buffer if the texts would fill half of this one. */
   #move(more: number): void {
     const least = (this.#held + more) * 2
     const old = this.#bytes
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(old.length, least))
+    this.#bytes = Buffer.allocUnsafeSlow(room(Math.max(old.length, least)))
+    this.#words = new Int32Array(this.#bytes.buffer)
     this.#end = 0
     for (let at = 0; at < this.#lengths.length; at++) {
       const length = this.#lengths[at]!
@@ -73,7 +84,12 @@ export class Texts {
       const from = this.#starts[at]!
       old.copy(this.#bytes, this.#end, from, from + length)
       this.#starts[at] = this.#end
-      this.#end += length
+      this.#end += room(length)
     }
   }
+}
+
+/** Bytes that a text takes. */
+function room(length: number): number {
+  return wordsIn(length) * WORD
 }

@@ -7,6 +7,7 @@ import type { Format, TextFormat } from '../../metrics/format.ts'
 import { labelPairs, labelText } from '../../metrics/labels.ts'
 import { MessageWriter } from '../../metrics/message-writer.ts'
 import { escapeLabel, type Page } from '../../metrics/page.ts'
+import { type Piece, piece } from '../../metrics/piece.ts'
 import {
   endExemplar,
   type FamilyType,
@@ -36,7 +37,7 @@ export class LinesPage implements ForeignPage {
   readonly #shown: readonly ScrapedFamily[]
   readonly #order: Uint32Array
   /** Bounds as they are written. */
-  readonly #bounds = new Map<number, Uint8Array>()
+  readonly #bounds = new Map<number, Piece>()
 
   /** `shown`: the families with samples, which stand in `order`. */
   constructor(scanner: Scanner, shown: readonly ScrapedFamily[], order: Uint32Array, names: readonly string[][]) {
@@ -117,12 +118,12 @@ export class LinesPage implements ForeignPage {
     return i - family.from
   }
 
-  #boundPiece(bound: number): Uint8Array {
+  #boundPiece(bound: number): Piece {
     const known = this.#bounds.get(bound)
     if (known) return known
-    const piece = Buffer.from(boundText(bound))
-    if (this.#bounds.size < MOST_BOUNDS) this.#bounds.set(bound, piece)
-    return piece
+    const made = piece(boundText(bound))
+    if (this.#bounds.size < MOST_BOUNDS) this.#bounds.set(bound, made)
+    return made
   }
 
   /** `bound`: the label that is written as `boundText` spells it. */

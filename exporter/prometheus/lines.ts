@@ -8,6 +8,7 @@ import Gauge from 'prom-client/lib/gauge.js'
 import Histogram from 'prom-client/lib/histogram.js'
 import { headText, type TextFormat } from '../../metrics/format.ts'
 import type { Page } from '../../metrics/page.ts'
+import { type Pieces, piece, pieces, wordsIn } from '../../metrics/piece.ts'
 import { type Labels, textOf } from './ordinary.ts'
 
 /** The values of many families as they were at one time. */
@@ -43,9 +44,8 @@ export interface Taken {
 /** All of a family but its values. */
 interface Fixed {
   readonly entries: readonly Entry[]
-  /** What stands before each value, one after another: the head of the family, the end of a line, a name with its labels. */
-  readonly bytes: Uint8Array
-  readonly ends: Uint32Array
+  /** What stands before each value: the head of the family or the end of a line, then a name with its labels. */
+  readonly texts: Pieces
 }
 
 /** prom-client's record of one label set, which it does not type (LabelMap in lib/util.js). It stays until it is removed. */
@@ -99,18 +99,19 @@ export class Lines {
   }
 }
 
-export function writeTaken(page: Page, { fixed: { bytes, ends }, from }: Taken, values: Values): void {
-  let start = 0
-  for (let line = 0; line < ends.length; line++) {
-    const end = ends[line]!
-    page.bytes(bytes, start, end)
+export function writeTaken(page: Page, { fixed, from }: Taken, values: Values): void {
+  const { words, lengths } = fixed.texts
+  let word = 0
+  for (let line = 0; line < lengths.length; line++) {
+    const length = lengths[line]!
+    page.words(words, word, length)
     page.number(values.at(from + line))
-    start = end
+    word += wordsIn(length)
   }
   page.piece(NEWLINE)
 }
 
-const NEWLINE = Buffer.from('\n')
+const NEWLINE = piece('\n')
 
 function same(entries: readonly Entry[], { store }: Stored): boolean {
   let i = 0
@@ -132,11 +133,11 @@ function addHistogram(values: Values, { bucketValues, sum, count }: Entry, bound
 function made(stored: Stored, format: TextFormat): Fixed {
   const { name, type, help, store, upperBounds } = stored
   const entries = [...store.values()]
-  let text = headText(format, type, name, help)
-  const parts: Buffer[] = []
-  const line = (labelled: string): void => {
-    parts.push(Buffer.from(`${text}${labelled} `))
-    text = '\n'
+  let before = headText(format, type, name, help)
+  const texts: string[] = []
+  const line = (text: string): void => {
+    texts.push(`${before}${text} `)
+    before = '\n'
   }
   for (const { labels } of entries) {
     const own = textOf(format, labels)
@@ -151,7 +152,5 @@ function made(stored: Stored, format: TextFormat): Fixed {
       line(`${name}_count${of('')}`)
     }
   }
-  let end = 0
-  const ends = Uint32Array.from(parts, part => (end += part.length))
-  return { entries, bytes: Buffer.concat(parts), ends }
+  return { entries, texts: pieces(texts) }
 }
