@@ -24,7 +24,7 @@ import {
 } from './scrape/metrics.ts'
 import { SCRAPE_OPTIONS, type ScrapeOptions, scrapeFaults } from './scrape/options.ts'
 import { type ReadPage, read } from './scrape/read.ts'
-import { configured, guesses, type Target } from './scrape/target.ts'
+import { configured, Guesses, type Target } from './scrape/target.ts'
 
 export * from './scrape/metrics.ts'
 export type { ScrapeOptions } from './scrape/options.ts'
@@ -83,6 +83,7 @@ class Scraping implements Running {
   /** The place where metrics were found, and those where there were none, until when. */
   #found: Target | undefined
   readonly #missing = new Map<string, number>()
+  readonly #guesses = new Guesses()
   #pid: number | undefined
   #failed: Failed | undefined
   #collisions: string[] = []
@@ -165,6 +166,8 @@ class Scraping implements Running {
   }
 
   async #fetch(ms = Number.POSITIVE_INFINITY): Promise<Result | undefined> {
+    const places = this.#places()
+    if (places.length === 0) return undefined
     const { clock } = this.#host
     const begun = clock.monotonic()
     const allowed = Math.min(this.#options.timeout, Math.max(ms - REST_MS, ms / 2))
@@ -179,7 +182,9 @@ class Scraping implements Running {
       const target = this.#configured ?? this.#found
       // The last page is kept for scrapers that share it, and gives way to the next.
       const held = new Holding(this.#memory, () => this.#forget())
-      const page = target ? await this.#read(target, allowed, held, signal) : await this.#look(allowed, held, signal)
+      const page = target
+        ? await this.#read(target, allowed, held, signal)
+        : await this.#look(places, allowed, held, signal)
       if (!page || this.#stop.signal.aborted) {
         held.keep(0)
         return undefined
@@ -191,18 +196,30 @@ class Scraping implements Running {
       this.#expire(result)
       return result
     } finally {
-      ended.abort()
+      ended.abort(ENDED)
     }
   }
 
-  /** Looks for metrics where the application listens; undefined as long as there are none. */
-  async #look(ms: number, held: Holding, signal: AbortSignal): Promise<ReadPage | undefined> {
-    if (!this.#options.guess) return undefined
-    const { app, clock, log } = this.#host
+  /** Where the metrics are, or may be: none while it is known that they are nowhere. */
+  #places(): readonly Target[] {
+    const target = this.#configured ?? this.#found
+    if (target) return [target]
+    if (!this.#options.guess) return []
+    const { app, clock } = this.#host
     if (app.pid !== this.#pid) this.#missing.clear()
     this.#pid = app.pid
-    for (const target of guesses(app)) {
-      if ((this.#missing.get(target.shown) ?? 0) > clock.monotonic()) continue
+    return this.#guesses.of(app).filter(({ shown }) => (this.#missing.get(shown) ?? 0) <= clock.monotonic())
+  }
+
+  /** Looks for metrics where the application listens; undefined as long as there are none. */
+  async #look(
+    places: readonly Target[],
+    ms: number,
+    held: Holding,
+    signal: AbortSignal,
+  ): Promise<ReadPage | undefined> {
+    const { clock, log } = this.#host
+    for (const target of places) {
       const page = await this.#read(target, ms, held, signal)
       if (this.#stop.signal.aborted) return undefined
       if (page.ok && page.families.length > 0) {
@@ -356,3 +373,5 @@ class Shown {
 }
 
 const LATE = new Error('the timeout of the scrape is over')
+/** Without a reason of ours each abort makes an exception with a stack. */
+const ENDED = new Error('the application has been asked')

@@ -117,7 +117,7 @@ export class CounterColumn implements Column, Rendering, HoldsExemplars {
       page.piece(this.#head)
       table.printLabels(page, slot)
       page.piece(CLOSE)
-      page.number(this.#values[slot]!)
+      page.numberAt(this.#values, slot)
       if (format === 'openmetrics') this.#exemplars?.write(page, slot)
       page.piece(NEWLINE)
     }
@@ -299,27 +299,17 @@ export class HistogramColumn implements Column, Rendering, HoldsExemplars {
     this.#table.printLabels(page, slot)
     const end = page.here
     const labels = start + head.length
-    let cumulative = 0
-    if (format === 'text') cumulative = page.cumulative(start, end, le, this.#counts, slot * this.#width)
-    else
-      for (let bucket = 0; bucket < this.#width; bucket++) {
-        const cell = slot * this.#width + bucket
-        cumulative += this.#counts[cell]!
-        if (bucket > 0) page.again(start, end)
-        page.piece(le[bucket]!)
-        page.number(cumulative)
-        if (format === 'openmetrics') this.#exemplars.write(page, cell)
-        page.piece(NEWLINE)
-      }
+    const exemplars = format === 'openmetrics' ? this.#exemplars : undefined
+    const total = page.cumulative(start, end, le, this.#counts, slot * this.#width, exemplars)
     page.piece(sum)
     page.again(labels, end)
     page.piece(CLOSE)
-    page.number(this.#sums[slot]!)
+    page.numberAt(this.#sums, slot)
     page.piece(NEWLINE)
     page.piece(count)
     page.again(labels, end)
     page.piece(CLOSE)
-    page.number(cumulative)
+    page.number(total)
     page.piece(NEWLINE)
   }
 

@@ -15,6 +15,11 @@ export interface Sink {
   bytes(source: Uint8Array, start: number, end: number): void
 }
 
+/** Something that adds to the end of a line. */
+export interface LineEnd {
+  write(page: Page, cell: number): void
+}
+
 export class Page implements Sink {
   readonly #pool: Pool
   #full: Buffer[] = []
@@ -87,9 +92,16 @@ export class Page implements Sink {
 
   /**
    * Writes the rest of the current line, then whole lines. Each line is the bytes between the two places, a piece and
-   * the sum of the counts so far. Returns the sum of all counts.
+   * the sum of the counts so far, and whatever `more` adds for the cell of the count. Returns the sum of all counts.
    */
-  cumulative(start: number, end: number, pieces: readonly Piece[], counts: Float64Array, first: number): number {
+  cumulative(
+    start: number,
+    end: number,
+    pieces: readonly Piece[],
+    counts: Float64Array,
+    first: number,
+    more?: LineEnd,
+  ): number {
     const buffer = this.#buffer
     const view = this.#view
     let at = this.#length
@@ -104,6 +116,11 @@ export class Page implements Sink {
       sum += counts[first + i]!
       if (sum < 0x7fffffff) at = digits(buffer, at, sum | 0)
       else at += buffer.write(spelled(sum), at)
+      if (more) {
+        this.#length = at
+        more.write(this, first + i)
+        at = this.#length
+      }
       buffer[at++] = NEWLINE
     }
     this.#length = at
@@ -122,10 +139,20 @@ export class Page implements Sink {
   /** Writes a sample value as both text formats spell it: shortest round-trip decimal, NaN, +Inf, -Inf. */
   number(value: number): void {
     // Fast path: most samples are counts; writing their digits costs a tenth of making a string.
-    if (value >= 0 && value < 0x7fffffff && value === (value | 0)) {
-      this.#reserve(10)
-      this.#length = digits(this.#buffer, this.#length, value | 0)
-    } else if (!this.#decimal(value)) this.text(spelled(value))
+    if (value >= 0 && value < 0x7fffffff && value === (value | 0)) this.#whole(value | 0)
+    else if (!this.#decimal(value)) this.text(spelled(value))
+  }
+
+  /** The same with a number of an array; on its way into the call above it would be an object. */
+  numberAt(values: Float64Array, place: number): void {
+    const value = values[place]!
+    if (value >= 0 && value < 0x7fffffff && value === (value | 0)) this.#whole(value | 0)
+    else if (!this.#decimal(value)) this.text(spelled(value))
+  }
+
+  #whole(value: number): void {
+    this.#reserve(10)
+    this.#length = digits(this.#buffer, this.#length, value)
   }
 
   /** Writes seconds since the epoch with three decimals. */

@@ -31,6 +31,7 @@ export class Metrics {
   readonly readings = new Set<string>()
   readonly #tables = new Map<string, SeriesTable>()
   readonly #sources = new Map<string, ImportedSource>()
+  readonly #exemplars: HoldsExemplars[] = []
   #imported: Imported | undefined
   readonly #series = this.reading(series)
   readonly #overflow = this.reading(seriesOverflow)
@@ -86,8 +87,7 @@ export class Metrics {
 
   /** The metric objects that have exemplars. */
   exemplars(): readonly HoldsExemplars[] {
-    const all: readonly object[] = this.registry.getMetricsAsArray()
-    return all.filter(holdsExemplars)
+    return this.#exemplars
   }
 
   /** Brings the numbers about the tables up to date; called for each scrape. */
@@ -123,6 +123,7 @@ export class Metrics {
   add(metric: { readonly name: string }): void {
     // prom-client types its registry by its own classes, and asks them only for name, type, help and get().
     this.registry.registerMetric(metric as unknown as Metric<string>)
+    if (holdsExemplars(metric)) this.#exemplars.push(metric)
   }
 }
 

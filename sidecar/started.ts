@@ -20,18 +20,17 @@ export interface PartFinding extends Finding {
 export class StartedPart {
   readonly name: string
   readonly running: Running<unknown>
+  /** Undefined for the many that have nothing to merge. */
+  readonly merge: ((asked: Asked, signal: AbortSignal) => Promise<void>) | undefined
 
   constructor(name: string, running: Running<unknown>) {
     this.name = name
     this.running = running
+    this.merge = running.merge?.bind(running)
   }
 
   collect(signal: AbortSignal): void | Promise<void> {
     return this.running.collect?.(signal)
-  }
-
-  async merge(asked: Asked, signal: AbortSignal): Promise<void> {
-    await this.running.merge?.(asked, signal)
   }
 
   findings(): readonly Finding[] {

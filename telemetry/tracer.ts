@@ -17,13 +17,22 @@ export interface OwnSpan {
 
 /** Spans that are recorded nowhere. */
 export const UNRECORDED: Tracer = {
-  begin: () => ({
+  begin: () => new Unrecorded(),
+}
+
+class Unrecorded implements OwnSpan {
+  readonly recorded = false
+  /** Made when it is asked for: scrapes send none. */
+  #traceparent: string | undefined
+
+  get traceparent(): string {
     // Not sampled (00): a parent-based sampler would otherwise record every probe and all calls below it, even if it is set
     // to record a small share of the requests.
-    traceparent: `00-${randomId(16)}-${randomId(8)}-00`,
-    recorded: false,
-    end() {},
-  }),
+    this.#traceparent ??= `00-${randomId(16)}-${randomId(8)}-00`
+    return this.#traceparent
+  }
+
+  end(): void {}
 }
 
 /** Unique, not secret: node:crypto would cost 3 MiB in every sidecar. */

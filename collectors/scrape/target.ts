@@ -33,8 +33,20 @@ export async function configured(options: ScrapeOptions): Promise<Target | undef
   }
 }
 
-/** Where metrics are looked for, best first. */
-export function guesses({ url, port, select }: Application): readonly Target[] {
+/** Where metrics are looked for, best first. Asked by every scrape, so it is kept as long as the application listens there. */
+export class Guesses {
+  #from: readonly (string | number | undefined)[] = []
+  #made: readonly Target[] = []
+
+  of(app: Application): readonly Target[] {
+    const from = [app.url, app.port, app.select.port]
+    if (from.some((each, i) => each !== this.#from[i])) this.#made = guesses(app)
+    this.#from = from
+    return this.#made
+  }
+}
+
+function guesses({ url, port, select }: Application): readonly Target[] {
   const found = new Map<string, Target>()
   const add = (base: string): void => {
     const at = URL.parse('/metrics', base)

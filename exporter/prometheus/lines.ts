@@ -13,24 +13,16 @@ import { type Labels, textOf } from './ordinary.ts'
 
 /** The values of many families as they were at one time. */
 export class Values {
-  #numbers = new Float64Array(1024)
-  #length = 0
-
-  get length(): number {
-    return this.#length
-  }
+  numbers = new Float64Array(1024)
+  length = 0
 
   add(value: number): void {
-    if (this.#length === this.#numbers.length) {
-      const larger = new Float64Array(this.#length * 2)
-      larger.set(this.#numbers)
-      this.#numbers = larger
+    if (this.length === this.numbers.length) {
+      const larger = new Float64Array(this.length * 2)
+      larger.set(this.numbers)
+      this.numbers = larger
     }
-    this.#numbers[this.#length++] = value
-  }
-
-  at(place: number): number {
-    return this.#numbers[place]!
+    this.numbers[this.length++] = value
   }
 }
 
@@ -43,7 +35,8 @@ export interface Taken {
 
 /** All of a family but its values. */
 interface Fixed {
-  readonly entries: readonly Entry[]
+  /** Of each label set. An equal object may take the place of one, since a reading that is set anew has new ones. */
+  readonly labels: Labels[]
   /** What stands before each value: the head of the family or the end of a line, then a name with its labels. */
   readonly texts: Pieces
 }
@@ -85,16 +78,20 @@ export class Lines {
   /** Takes the values of a family as they are now; undefined if it has none. */
   take(metric: Ordinary, values: Values): Taken | undefined {
     const stored = metric as unknown as Stored // As `Entry` says.
-    let fixed = this.#made.get(metric)
-    if (!fixed || !same(fixed.entries, stored)) {
-      fixed = made(stored, this.#format)
-      this.#made.set(metric, fixed)
-    }
-    const { entries } = fixed
-    if (entries.length === 0) return undefined
     const from = values.length
-    if (stored.upperBounds) for (const entry of entries) addHistogram(values, entry, stored.upperBounds)
-    else for (const entry of entries) values.add(entry.value)
+    const known = this.#made.get(metric)
+    let same = known !== undefined
+    let i = 0
+    for (const entry of stored.store.values()) {
+      if (same && !holds(known?.labels, i, entry.labels ?? NONE)) same = false
+      if (stored.upperBounds) addHistogram(values, entry, stored.upperBounds)
+      else values.add(entry.value)
+      i++
+    }
+    if (i === 0) return undefined
+    if (known && same && i === known.labels.length) return { fixed: known, from }
+    const fixed = made(stored, this.#format)
+    this.#made.set(metric, fixed)
     return { fixed, from }
   }
 }
@@ -105,7 +102,7 @@ export function writeTaken(page: Page, { fixed, from }: Taken, values: Values): 
   for (let line = 0; line < lengths.length; line++) {
     const length = lengths[line]!
     page.words(words, word, length)
-    page.number(values.at(from + line))
+    page.numberAt(values.numbers, from + line)
     word += wordsIn(length)
   }
   page.piece(NEWLINE)
@@ -113,10 +110,22 @@ export function writeTaken(page: Page, { fixed, from }: Taken, values: Values): 
 
 const NEWLINE = piece('\n')
 
-function same(entries: readonly Entry[], { store }: Stored): boolean {
-  let i = 0
-  for (const entry of store.values()) if (entries[i++] !== entry) return false
-  return i === entries.length
+const NONE: Labels = {}
+
+/** Whether the label set at a place is this one. */
+function holds(all: Labels[] = [], place: number, labels: Labels): boolean {
+  const known = all[place]
+  if (known === labels) return true
+  if (!known) return false
+  let left = 0
+  for (const name in known) {
+    if (known[name] !== labels[name]) return false
+    left++
+  }
+  for (const _ in labels) left--
+  if (left !== 0) return false
+  all[place] = labels
+  return true
 }
 
 function addHistogram(values: Values, { bucketValues, sum, count }: Entry, bounds: readonly number[]): void {
@@ -132,14 +141,14 @@ function addHistogram(values: Values, { bucketValues, sum, count }: Entry, bound
 
 function made(stored: Stored, format: TextFormat): Fixed {
   const { name, type, help, store, upperBounds } = stored
-  const entries = [...store.values()]
+  const all = Array.from(store.values(), ({ labels = NONE }) => labels)
   let before = headText(format, type, name, help)
   const texts: string[] = []
   const line = (text: string): void => {
     texts.push(`${before}${text} `)
     before = '\n'
   }
-  for (const { labels } of entries) {
+  for (const labels of all) {
     const own = textOf(format, labels)
     const of = (more: string): string => {
       const all = own === '' || more === '' ? own + more : `${own},${more}`
@@ -152,5 +161,5 @@ function made(stored: Stored, format: TextFormat): Fixed {
       line(`${name}_count${of('')}`)
     }
   }
-  return { entries, texts: pieces(texts) }
+  return { labels: all, texts: pieces(texts) }
 }

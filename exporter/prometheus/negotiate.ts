@@ -23,6 +23,14 @@ const TYPES: Readonly<Record<Format, string>> = {
  * reads.
  */
 export function negotiate(accept: string | undefined): Negotiated {
+  if (!last || last.accept !== accept) last = { accept, chosen: choose(accept) }
+  return last.chosen
+}
+
+/** Scrapers ask for the same again and again; reading their long headers was a twentieth of a scrape (row own). */
+let last: { readonly accept: string | undefined; readonly chosen: Negotiated } | undefined
+
+function choose(accept: string | undefined): Negotiated {
   let best: Format = 'text'
   let bestQ = 0
   let utf8 = false

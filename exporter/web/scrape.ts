@@ -111,13 +111,14 @@ export class Scrapes {
     // Counted until it really ends, even if we stop waiting for it: what runs is what is bounded.
     this.#running++
     const scrape = this.#begin(request.headers.accept, deadline.signal, ms).finally(() => this.#running--)
-    sleep(ms).then(
-      () => deadline.abort(new Error(`the scrape's ${ms / 1000} s are over`)),
-      () => {},
-    )
-    const overdue = sleep(ms + RENDERING_MS).then(() => {
-      throw deadline.signal.reason
-    })
+    const overdue = sleep(ms)
+      .then(() => {
+        deadline.abort(new Error(`the scrape's ${ms / 1000} s are over`))
+        return sleep(RENDERING_MS)
+      })
+      .then(() => {
+        throw deadline.signal.reason
+      })
     try {
       return await Promise.race([scrape, overdue])
     } catch (error) {
