@@ -9,7 +9,7 @@ import Histogram from 'prom-client/lib/histogram.js'
 import { headText, type TextFormat } from '../../metrics/format.ts'
 import type { Page } from '../../metrics/page.ts'
 import { type Pieces, piece, pieces, wordsIn } from '../../metrics/piece.ts'
-import { type Labels, textOf } from './ordinary.ts'
+import { type Block, type Labels, textOf } from './ordinary.ts'
 
 /** The values of many families as they were at one time. */
 export class Values {
@@ -24,13 +24,6 @@ export class Values {
     }
     this.numbers[this.length++] = value
   }
-}
-
-/** A family and its values. */
-export interface Taken {
-  readonly fixed: Fixed
-  /** Where its values begin. */
-  readonly from: number
 }
 
 /** All of a family but its values. */
@@ -76,7 +69,7 @@ export class Lines {
   }
 
   /** Takes the values of a family as they are now; undefined if it has none. */
-  take(metric: Ordinary, values: Values): Taken | undefined {
+  take(metric: Ordinary, values: Values): Block | undefined {
     const stored = metric as unknown as Stored // As `Entry` says.
     const from = values.length
     const known = this.#made.get(metric)
@@ -89,23 +82,39 @@ export class Lines {
       i++
     }
     if (i === 0) return undefined
-    if (known && same && i === known.labels.length) return { fixed: known, from }
+    if (known && same && i === known.labels.length) return new Taken(known.texts, values, from)
     const fixed = made(stored, this.#format)
     this.#made.set(metric, fixed)
-    return { fixed, from }
+    return new Taken(fixed.texts, values, from)
   }
 }
 
-export function writeTaken(page: Page, { fixed, from }: Taken, values: Values): void {
-  const { words, lengths } = fixed.texts
-  let word = 0
-  for (let line = 0; line < lengths.length; line++) {
-    const length = lengths[line]!
-    page.words(words, word, length)
-    page.numberAt(values.numbers, from + line)
-    word += wordsIn(length)
+/** A family and its values. */
+class Taken implements Block {
+  readonly #texts: Pieces
+  readonly #values: Values
+  readonly #from: number
+
+  /** Its values begin at a place among all. */
+  constructor(texts: Pieces, values: Values, from: number) {
+    this.#texts = texts
+    this.#values = values
+    this.#from = from
   }
-  page.piece(NEWLINE)
+
+  write(page: Page): -1 {
+    const { words, lengths } = this.#texts
+    const { numbers } = this.#values
+    let word = 0
+    for (let line = 0; line < lengths.length; line++) {
+      const length = lengths[line]!
+      page.words(words, word, length)
+      page.numberAt(numbers, this.#from + line)
+      word += wordsIn(length)
+    }
+    page.piece(NEWLINE)
+    return -1
+  }
 }
 
 const NEWLINE = piece('\n')

@@ -1,6 +1,7 @@
 // Writes prom-client's own metric objects from their snapshots: in protobuf, and in the text formats those that lines.ts
 // does not know.
 
+import type { Rendering } from '../../metrics/columns.ts'
 import { bound, type Format, type TextFormat, writeHead } from '../../metrics/format.ts'
 import { labelText } from '../../metrics/labels.ts'
 import { escapeLabel, type Page, spelled } from '../../metrics/page.ts'
@@ -22,7 +23,23 @@ interface Sample {
   readonly sharedLabels?: Labels
 }
 
-export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): void {
+/** A part of a page. */
+export type Block = Pick<Rendering, 'write'>
+
+export class SnapshotBlock implements Block {
+  readonly #snapshot: Snapshot
+
+  constructor(snapshot: Snapshot) {
+    this.#snapshot = snapshot
+  }
+
+  write(page: Page, format: Format): -1 {
+    writeSnapshot(page, format, this.#snapshot)
+    return -1
+  }
+}
+
+function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): void {
   if (snapshot.values.length === 0) return
   if (format === 'protobuf') {
     writeMessages(page, snapshot)
@@ -39,8 +56,20 @@ export function writeSnapshot(page: Page, format: Format, snapshot: Snapshot): v
   page.text(lines)
 }
 
+// The labels of a series are mostly the same object in each snapshot, so their text is made once and not for each scrape.
+const known = new WeakMap<object, string>()
+
 /** Labels as both text formats write them; the two spell a bound differently. */
 export function textOf(format: TextFormat, labels: Labels = NONE): string {
+  const text = known.get(labels)
+  if (text !== undefined) return text
+  const made = madeText(format, labels)
+  // Labels with a bound are new objects each time.
+  if (!('le' in labels || 'quantile' in labels)) known.set(labels, made)
+  return made
+}
+
+function madeText(format: TextFormat, labels: Labels): string {
   const pairs = Object.entries(labels).map(([name, value]) => {
     if (typeof value === 'string') return `${name}="${escapeLabel(value)}"`
     return `${name}="${name === 'le' || name === 'quantile' ? bound(format, value) : spelled(value)}"`

@@ -2,7 +2,7 @@
 // Scrapes that arrive together share one collection and one rendering, so a second Prometheus costs next to nothing.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Rendering, rendersItself } from '../../metrics/columns.ts'
+import { rendersItself } from '../../metrics/columns.ts'
 import { gauge } from '../../metrics/family.ts'
 import type { TextFormat } from '../../metrics/format.ts'
 import { Page } from '../../metrics/page.ts'
@@ -10,9 +10,9 @@ import { Pool } from '../../metrics/pool.ts'
 import type { Metrics, Reading } from '../../metrics/registry.ts'
 import type { Asked, Exposition } from '../../telemetry/exposition.ts'
 import { type OwnSpan, type Tracer, UNRECORDED } from '../../telemetry/tracer.ts'
-import { Lines, ordinary, type Taken, Values, writeTaken } from './lines.ts'
+import { Lines, ordinary, Values } from './lines.ts'
 import { type Negotiated, negotiate } from './negotiate.ts'
-import { type Snapshot, writeSnapshot } from './ordinary.ts'
+import { type Block, type Snapshot, SnapshotBlock } from './ordinary.ts'
 
 export const collectorSuccess = gauge(
   'pillion_collector_success',
@@ -215,31 +215,31 @@ export class Scrape {
   async #begin({ format, utf8, contentType }: Negotiated, span: OwnSpan): Promise<Exposition> {
     this.#metrics.account()
     const metrics = this.#metrics.registry.getMetricsAsArray()
-    const values = new Values()
-    const parts = format === 'protobuf' ? await snapshots(metrics) : await this.#take(metrics, format, values)
+    const parts = await (format === 'protobuf' ? snapshots(metrics) : this.#take(metrics, format))
     return {
       contentType,
-      chunks: this.#render({ format, utf8 }, parts, values, span),
+      chunks: this.#render({ format, utf8 }, parts, span),
       release: chunk => this.#pool.give(chunk),
     }
   }
 
-  async #take(metrics: readonly object[], format: TextFormat, values: Values): Promise<readonly Block[]> {
+  async #take(metrics: readonly object[], format: TextFormat): Promise<readonly Block[]> {
     // All that is brought up to date now comes before all that is read, which is then of one moment.
     const others = new Map<object, Block>()
     const updates: Promise<unknown>[] = []
     for (const metric of metrics) {
-      if (rendersItself(metric)) others.set(metric, metric)
-      else if (ordinary(metric)) {
+      if (ordinary(metric)) {
         const update = metric.collect?.()
         if (update instanceof Promise) updates.push(update)
-      } else updates.push(snapshot(metric).then(taken => others.set(metric, taken)))
+      } else if (rendersItself(metric)) others.set(metric, metric)
+      else updates.push(snapshot(metric).then(taken => others.set(metric, taken)))
     }
     if (updates.length > 0) await Promise.all(updates)
+    const values = new Values()
     const lines = this.#lines[format]
     const blocks: Block[] = []
     for (const metric of metrics) {
-      const block = others.get(metric) ?? (ordinary(metric) ? lines.take(metric, values) : undefined)
+      const block = ordinary(metric) ? lines.take(metric, values) : others.get(metric)
       if (block) blocks.push(block)
     }
     return blocks
@@ -248,7 +248,6 @@ export class Scrape {
   async *#render(
     { format, utf8 }: Pick<Negotiated, 'format' | 'utf8'>,
     parts: readonly Block[],
-    values: Values,
     span: OwnSpan,
   ): AsyncGenerator<Buffer> {
     using _ = this.#metrics.beginRendering()
@@ -260,14 +259,11 @@ export class Scrape {
       sliceBegan = performance.now()
     }
     for (const part of parts) {
-      if ('write' in part)
-        for (let from = part.write(page, format, 0); from >= 0; from = part.write(page, format, from)) {
-          for (const chunk of page.full()) yield chunk
-          // The time includes what the reader did with the chunks.
-          if (performance.now() - sliceBegan > SLICE_MS) await tired()
-        }
-      else if ('fixed' in part) writeTaken(page, part, values)
-      else writeSnapshot(page, format, part)
+      for (let from = part.write(page, format, 0); from >= 0; from = part.write(page, format, from)) {
+        for (const chunk of page.full()) yield chunk
+        // The time includes what the reader did with the chunks.
+        if (performance.now() - sliceBegan > SLICE_MS) await tired()
+      }
       for (const chunk of page.full()) yield chunk
       if (performance.now() - sliceBegan > SLICE_MS) await tired()
     }
@@ -283,9 +279,6 @@ interface Outcome {
 
 const DONE: Outcome = { error: undefined }
 
-/** A metric object that writes itself, or the values of one of prom-client's. */
-type Block = Rendering | Taken | Snapshot
-
 function snapshots(metrics: readonly object[]): Promise<readonly Block[]> {
   return Promise.all(
     metrics.map((metric): Block | Promise<Block> => (rendersItself(metric) ? metric : snapshot(metric))),
@@ -293,7 +286,7 @@ function snapshots(metrics: readonly object[]): Promise<readonly Block[]> {
 }
 
 /** prom-client types neither `getForPromString` nor its result; see lib/histogram.js. */
-async function snapshot(metric: object): Promise<Snapshot> {
+async function snapshot(metric: object): Promise<Block> {
   const readable = metric as { get(): Promise<Snapshot>; getForPromString?(): Promise<Snapshot> }
-  return readable.getForPromString ? readable.getForPromString() : readable.get()
+  return new SnapshotBlock(await (readable.getForPromString ? readable.getForPromString() : readable.get()))
 }

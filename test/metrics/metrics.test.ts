@@ -275,7 +275,8 @@ t.test('numbers are spelled as JavaScript spells them, whichever way they are wr
   const f = (value: number, expected = String(value)): void => {
     const out = new Page()
     out.number(value)
-    t.equal(Buffer.concat(out.take()).toString(), expected)
+    out.numberAt(Float64Array.of(0, value), 1)
+    t.equal(Buffer.concat(out.take()).toString(), expected + expected)
   }
   for (const value of [0, 7, 10, 99, 100, 12_345, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e21, -1, -0.5]) f(value)
   for (const value of [0.5, 1.25, 0.001, 0.000001, 9.99e-7, 0.0000015, 0.1 + 0.2, 999_999.999999999, 1e6 + 0.5])
@@ -283,6 +284,13 @@ t.test('numbers are spelled as JavaScript spells them, whichever way they are wr
   for (const value of [0.999999999, 0.9999999999, 1.000000001, 123.456, 5e-324, Number.MAX_VALUE]) f(value)
   // Nanoseconds as a span has them, and what is nearly one.
   for (let n = 1; n < 2e15; n = n * 3 + 1) for (const value of [n / 1e9, n * 1e-9, n / 1e9 + n / 7e12]) f(value)
+  // Times in milliseconds and in between, and sizes.
+  for (let n = 1; n < 500; n++) {
+    const ms = 1_700_000_000_000 + n ** 4
+    for (const value of [ms / 1000, ms / 1000 + n * 1e-6, ms / 1e6, n ** 5.5, Math.round(n ** 5.5), n ** 5 + 0.25])
+      f(value)
+  }
+  for (const value of [999_999_999_999.999, 999_999_999_999.9999, 1e12, 1e12 + 0.5, 1e15 - 1, 1e15, 1e15 + 2]) f(value)
   f(Number.NaN, 'NaN')
   f(Number.POSITIVE_INFINITY, '+Inf')
   f(Number.NEGATIVE_INFINITY, '-Inf')
