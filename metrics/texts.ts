@@ -66,7 +66,7 @@ export class Texts {
     sink.bytes(this.#bytes, this.#starts[at]!, this.#starts[at]! + this.#lengths[at]!)
   }
 
-  /** The same as `write`, into a page, in half the time. */
+  /** The same as `write`, into a page, without an object for the part. */
   print(page: Page, at: number): void {
     page.words(this.#words, this.#starts[at]! / WORD, this.#lengths[at]!)
   }

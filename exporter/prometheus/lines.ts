@@ -132,6 +132,7 @@ function holds(all: Labels[] = [], place: number, labels: Labels): boolean {
     left++
   }
   for (const _ in labels) left--
+  // It has labels that the known one has not.
   if (left !== 0) return false
   all[place] = labels
   return true
