@@ -107,6 +107,8 @@ export class MomentRing {
   readonly #wall: Float64Array
   readonly #monotonic: Float64Array
   readonly #columns: Readonly<Record<ColumnName, Float64Array>>
+  /** The same, in the order of their names: to add a row is to look up half as many names. */
+  readonly #inOrder: readonly Float64Array[]
   #first = 0
   #next = 0
 
@@ -125,6 +127,7 @@ export class MomentRing {
       ColumnName,
       Float64Array
     >
+    this.#inOrder = NAMES.map(name => this.#columns[name])
   }
 
   get first(): number {
@@ -146,7 +149,7 @@ export class MomentRing {
     const at = this.#next & this.#mask
     this.#wall[at] = wall
     this.#monotonic[at] = monotonic
-    for (const name of NAMES) this.#columns[name][at] = row[name]
+    for (let i = 0; i < NAMES.length; i++) this.#inOrder[i]![at] = row[NAMES[i]!]
     this.#next++
     if (this.#next - this.#first > this.capacity) this.#first = this.#next - this.capacity
   }

@@ -74,11 +74,12 @@ export class CgroupFiles implements Disposable {
     into.throttledPeriods = keyed(shared, read, NR_THROTTLED)
     into.throttled = this.#v2 ? keyed(shared, read, THROTTLED_USEC) / 1e6 : keyed(shared, read, THROTTLED_TIME) / 1e9
     if (this.#v2) into.cgroupRun = keyed(shared, read, USAGE_USEC) / 1e6
-    else into.cgroupRun = this.#one(this.#usage) / 1e9
   }
 
   /** Reads the numbers for which a few times a second are enough. */
   seldom(into: CgroupReadings): void {
+    // A file of its own here, which nobody needs within a request.
+    if (!this.#v2) into.cgroupRun = this.#one(this.#usage) / 1e9
     const used = this.#one(this.#memory)
     const length = this.#memoryStat?.read()
     const read = typeof length === 'number' ? length : 0

@@ -36,6 +36,9 @@ export class Sampler implements Moments, Disposable {
   readonly #memory: Allotment
   readonly #row = emptyRow()
   #timer: NodeJS.Timeout | undefined
+  /** What the timer waits for: milliseconds from its start, and a time of the steady clock. */
+  #after = 0
+  #due = 0
   #subject: Subject | undefined
   #ended: number | undefined
   #oomKills = Number.NaN
@@ -51,7 +54,7 @@ export class Sampler implements Moments, Disposable {
   }
 
   start(): void {
-    this.#arm()
+    this.#arm(this.#period(this.#host.clock.monotonic()))
   }
 
   note(kind: Mark['kind'], text: string, at = this.#host.clock.now()): void {
@@ -88,20 +91,24 @@ export class Sampler implements Moments, Disposable {
 
   /** Reads a row now. */
   sample(): void {
+    this.#sample(this.#host.clock.monotonic())
+  }
+
+  /** The same, when the clock has just been asked; returns what it says afterwards. */
+  #sample(began: number): number {
     const { app, clock } = this.#host
     // One that has ended stays named for up to a second, until the process collector looks again.
     if (app.pid !== this.#ended) this.#ended = undefined
     if (app.pid !== this.#subject?.pid && app.pid !== this.#ended) this.#follow(app.pid)
     const subject = this.#subject
-    if (!subject) return
-    const began = clock.monotonic()
+    if (!subject) return began
     const row = this.#row
-    if (!subject.read(row, began, this.busy)) {
+    if (!subject.read(row, began, began < this.#busyUntil)) {
       this.#ended = subject.pid
       // The process collector notes the end, with its reason.
       this.ended = { pid: subject.pid, at: clock.now(), stat: subject.zombie }
       this.#follow(undefined)
-      return
+      return clock.monotonic()
     }
     row.process = this.#process
     this.#compare(row)
@@ -110,6 +117,7 @@ export class Sampler implements Moments, Disposable {
     this.ring?.add(clock.now(), monotonic, row)
     this.spent.rows++
     this.spent.seconds += (monotonic - began) / 1000
+    return monotonic
   }
 
   /** Notes what the kernel counts once and for all. */
@@ -134,19 +142,28 @@ export class Sampler implements Moments, Disposable {
     this.#subject = new Subject(this.#host.proc, pid, this.#rates.threads)
   }
 
-  #arm(after = this.#period()): void {
+  #arm(after: number): void {
     if (this.#closed) return
     clearTimeout(this.#timer)
-    const due = this.#host.clock.monotonic() + after
-    this.#timer = setTimeout(() => {
-      this.spent.late += Math.max(0, this.#host.clock.monotonic() - due) / 1000
-      this.sample()
-      this.#arm()
-    }, after)
+    this.#after = after
+    this.#due = this.#host.clock.monotonic() + after
+    this.#timer = setTimeout(() => this.#tick(), after)
     this.#timer.unref()
   }
 
-  #period(): number {
-    return 1000 / (this.busy && this.#subject ? this.#rates.busy : this.#rates.rest)
+  #tick(): void {
+    const began = this.#host.clock.monotonic()
+    this.spent.late += Math.max(0, began - this.#due) / 1000
+    const ended = this.#sample(began)
+    const after = this.#period(ended)
+    if (after !== this.#after) this.#arm(after)
+    else {
+      this.#due = ended + after
+      this.#timer?.refresh()
+    }
+  }
+
+  #period(now: number): number {
+    return 1000 / (now < this.#busyUntil && this.#subject ? this.#rates.busy : this.#rates.rest)
   }
 }

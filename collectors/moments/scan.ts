@@ -54,25 +54,37 @@ export function pressure(bytes: Uint8Array, length: number): number {
 
 /** The number in a column of a table of two lines, as /proc/PID/net/snmp has them: the names, then the values. */
 export class TableField {
-  readonly #prefix: string
+  readonly #prefix: Buffer
   readonly #name: string
-  /** The column, once it is known; kernels differ in their columns, but not while they run. */
+  /** The column, once it is known, and 0 if there is none; kernels differ in their columns, but not while they run. */
   #column: number | undefined
 
   /** `prefix` is the table's, such as "Tcp:". */
   constructor(prefix: string, name: string) {
-    this.#prefix = prefix
+    this.#prefix = Buffer.from(`${prefix} `)
     this.#name = name
   }
 
-  read(text: string): number {
-    const start = `\n${text}`.indexOf(`\n${this.#prefix} `)
-    if (start < 0) return Number.NaN
-    const end = text.indexOf('\n', start)
-    this.#column ??= text.slice(start, end).split(' ').indexOf(this.#name)
-    if (this.#column < 1) return Number.NaN
-    const values = text.slice(end + 1, text.indexOf('\n', end + 1)).split(' ')
-    const value = values[0] === this.#prefix ? values[this.#column] : undefined
-    return value !== undefined && /^\d{1,20}$/.test(value) ? Number(value) : Number.NaN
+  read(bytes: Buffer, length: number): number {
+    const names = this.#line(bytes, 0, length)
+    if (names < 0) return Number.NaN
+    const end = bytes.indexOf(NEWLINE, names)
+    const values = end < 0 ? -1 : this.#line(bytes, end, length)
+    // The second line of a table follows the first.
+    if (values !== end + 1) return Number.NaN
+    this.#column ??= Math.max(0, bytes.toString('latin1', names, end).split(' ').indexOf(this.#name))
+    return this.#column === 0 ? Number.NaN : number(bytes, word(bytes, values, this.#column, length), length)
+  }
+
+  /** Where the first line of the table from a place on begins; -1 if there is none. */
+  #line(bytes: Buffer, from: number, length: number): number {
+    const { length: size } = this.#prefix
+    for (
+      let at = bytes.indexOf(this.#prefix, from);
+      at >= 0 && at + size < length;
+      at = bytes.indexOf(this.#prefix, at + 1)
+    )
+      if (at === 0 || bytes[at - 1] === NEWLINE) return at
+    return -1
   }
 }

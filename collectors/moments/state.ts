@@ -24,7 +24,20 @@ function stopped(wchan: string): boolean {
   return /^(?:do_signal_stop|__refrigerator|ptrace_stop)/.test(wchan)
 }
 
+/** What was said of the functions that were seen; the kernel has few in which a thread waits. */
+const seen = new Map<string, number>()
+const SEEN = 64
+
 function waits(wchan: string): number {
+  const known = seen.get(wchan)
+  if (known !== undefined) return known
+  if (seen.size >= SEEN) seen.clear()
+  const found = judged(wchan)
+  seen.set(wchan, found)
+  return found
+}
+
+function judged(wchan: string): number {
   if (/^futex|^do_futex/.test(wchan)) return STATE.lock
   if (/poll|select|io_cqring_wait/.test(wchan)) return STATE.polling
   if (/^(?:folio_wait|wait_on_page|io_schedule|blk_|jbd2_|wait_on_buffer|submit_bio)/.test(wchan)) return STATE.disk

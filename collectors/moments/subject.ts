@@ -50,6 +50,11 @@ export class Subject implements Disposable {
   #lines: string | undefined
   #locatedAt = Number.NEGATIVE_INFINITY
   #cgroup: CgroupFiles
+  /** Of the main thread at the last look: nanoseconds on a core, and turns on one. */
+  #run = Number.NaN
+  #turns = Number.NaN
+  /** The letter of its state, if that is known to last until it runs again; else 0. */
+  #lasts = 0
   #seldomAt = Number.NEGATIVE_INFINITY
   #rareAt = Number.NEGATIVE_INFINITY
   #schedstats: number | Unread = 'gone'
@@ -83,8 +88,9 @@ export class Subject implements Disposable {
   read(row: Row, now: number, busy: boolean): boolean {
     const seldom = now - this.#seldomAt >= (busy ? SELDOM_MS : RARE_MS)
     const rare = now - this.#rareAt >= RARE_MS
-    if (!this.#main(row)) return false
-    this.#cgroup.often(row)
+    if (!this.#main(row, busy || seldom)) return false
+    // At rest, a cgroup without a quota is not asked whether it was throttled.
+    if (busy || seldom || row.periods > 0) this.#cgroup.often(row)
     if (rare) {
       this.#rareAt = now
       this.#rarely(row, now)
@@ -145,29 +151,59 @@ export class Subject implements Disposable {
     this.threads[Symbol.dispose]()
   }
 
-  #main(row: Row): boolean {
+  /**
+   * The main thread and the numbers of the process. A thread that has had no turn on a core waits where it waited, so its
+   * state is that of before: it is not asked for again. At rest the process is not asked either, unless `whole`. So a thread
+   * that could run again and gets no core is only seen by its wait, which is counted when it ends.
+   */
+  #main(row: Row, whole: boolean): boolean {
+    // Before the state: if the thread runs between the two, the next look tells.
+    const still = this.#schedule(row)
+    return (still && !whole && this.#lasts !== 0) || this.#status(row, still)
+  }
+
+  /** Reads how long the main thread ran and waited. Returns whether it is known that it has not run since the last look. */
+  #schedule(row: Row): boolean {
+    const length = this.#schedstat.read()
+    this.#schedstats = length
+    const read = typeof length === 'number' ? length : 0
+    const waitAt = word(bytes, 0, 1, read)
+    const run = number(bytes, 0, read)
+    const turns = number(bytes, word(bytes, waitAt, 1, read), read)
+    const still = run === this.#run && turns === this.#turns
+    this.#run = run
+    this.#turns = turns
+    row.mainRun = run / 1e9
+    row.mainWait = number(bytes, waitAt, read) / 1e9
+    return still
+  }
+
+  #status(row: Row, still: boolean): boolean {
     const length = this.#stat.read()
     if (typeof length === 'string') return false
     const at = fields(bytes, length)
     if (at >= length) return false
-    const letter = String.fromCharCode(bytes[at]!)
-    const threads = number(bytes, word(bytes, at, THREADS, length), length)
+    const code = bytes[at]!
+    const letter = String.fromCharCode(code)
+    const faultsAt = word(bytes, at, MAJOR_FAULTS, length)
+    const threadsAt = word(bytes, faultsAt, THREADS - MAJOR_FAULTS, length)
+    const residentAt = word(bytes, threadsAt, RESIDENT_PAGES - THREADS, length)
+    const threads = number(bytes, threadsAt, length)
     // A process whose main thread alone has ended still has threads.
     if (letter === 'X' || (letter === 'Z' && !(threads > 1))) {
       this.zombie = text(length)
       return false
     }
-    row.majorFaults = number(bytes, word(bytes, at, MAJOR_FAULTS, length), length)
+    row.majorFaults = number(bytes, faultsAt, length)
     row.threads = threads
     row.blockWait = this.#delays
-      ? number(bytes, word(bytes, at, BLOCK_WAIT, length), length) / TICKS_PER_SECOND
+      ? number(bytes, word(bytes, residentAt, BLOCK_WAIT - RESIDENT_PAGES, length), length) / TICKS_PER_SECOND
       : Number.NaN
-    this.#resident = number(bytes, word(bytes, at, RESIDENT_PAGES, length), length) * PAGE_BYTES
+    this.#resident = number(bytes, residentAt, length) * PAGE_BYTES
+    if (still && code === this.#lasts) return true
+    // Behind a main thread that has ended, other threads go on, and end without it.
+    this.#lasts = letter === 'Z' ? 0 : code
     row.state = letter === 'S' || letter === 'D' ? this.#waits(letter) : state(letter, '')
-    this.#schedstats = this.#schedstat.read()
-    const read = typeof this.#schedstats === 'number' ? this.#schedstats : 0
-    row.mainRun = number(bytes, 0, read) / 1e9
-    row.mainWait = number(bytes, word(bytes, 0, 1, read), read) / 1e9
     return true
   }
 
@@ -175,9 +211,13 @@ export class Subject implements Disposable {
     if (this.#told === false) return letter === 'D' ? STATE.disk : STATE.sleeping
     const length = this.#wchan.read()
     const wchan = typeof length === 'number' ? text(length) : ''
-    // Another user reads "0", without an error; so does everybody of a thread that has just woken.
+    // Another user reads "0", without an error; so does everybody of a thread that has just woken, or that sleeps and is
+    // still queued (Linux 6.12 and later leave it there for a while), and tells more later although it has not run.
     if (wchan !== '' && wchan !== '0') this.#told = true
-    else if (this.#told === undefined && ++this.#silent >= SILENT) this.#told = false
+    else {
+      this.#lasts = 0
+      if (this.#told === undefined && ++this.#silent >= SILENT) this.#told = false
+    }
     return state(letter, wchan)
   }
 
@@ -191,9 +231,9 @@ export class Subject implements Disposable {
 
   #rarely(row: Row, now: number): void {
     const snmp = this.#snmp.read()
-    row.retransmits = typeof snmp === 'number' ? this.#retransmits.read(text(snmp)) : Number.NaN
+    row.retransmits = typeof snmp === 'number' ? this.#retransmits.read(bytes, snmp) : Number.NaN
     const netstat = this.#netstat.read()
-    row.listenOverflows = typeof netstat === 'number' ? this.#overflows.read(text(netstat)) : Number.NaN
+    row.listenOverflows = typeof netstat === 'number' ? this.#overflows.read(bytes, netstat) : Number.NaN
     const length = this.#membership.read()
     const lines = typeof length === 'number' ? text(length) : this.#lines
     const removed = this.#cgroup.found && Number.isNaN(row.cgroupRun) && Number.isNaN(row.periods)

@@ -9,6 +9,8 @@ import { type Kind, kind, state } from './state.ts'
 
 /** Threads that have just run and are asked in one moment what they wait for. */
 const ASKED = 8
+/** A thread that has run for so many seconds has its name. */
+const NAMED_S = 0.05
 
 export class Threads implements Disposable {
   /** Seconds since the process was found first, all threads together; the main one too. */
@@ -86,20 +88,21 @@ export class Threads implements Disposable {
       }
       this.run += thread.ran
       this.wait += thread.waited
-      if (thread.kind === 'gc') this.gc += thread.ran
-      if (thread.kind === 'jit') this.jit += thread.ran
-      if (thread.waited > 0 && thread.kind === 'other') {
-        waited += thread.waited
-        squares += thread.waited * thread.waited
-      }
       if (thread.ran === 0 && thread.waited === 0) {
         // It has not run since it was asked, so it still waits.
         if (thread.blocked) this.blocked++
         continue
       }
+      const { kind } = thread
+      if (kind === 'gc') this.gc += thread.ran
+      if (kind === 'jit') this.jit += thread.ran
+      if (kind === 'other') {
+        waited += thread.waited
+        squares += thread.waited * thread.waited
+      }
       this.active++
       thread.blocked = false
-      if (!wchan || tid === this.#pid || thread.kind !== 'other' || asked >= ASKED) continue
+      if (!wchan || tid === this.#pid || kind !== 'other' || asked >= ASKED) continue
       asked++
       const now = thread.state()
       if (now === STATE.lock) this.locked++
@@ -126,6 +129,8 @@ class Thread implements Disposable {
   readonly #schedstat: KeptFile
   #wchan: KeptFile | undefined
   #kind: Kind | undefined
+  /** How long it had run when its name was asked for. */
+  #namedAt = 0
   #run = 0
   #wait = 0
   /** Use from before the application was found is not counted; a later thread counts from its start. */
@@ -138,19 +143,20 @@ class Thread implements Disposable {
     this.#schedstat = new KeptFile(`${folder}/schedstat`)
   }
 
-  /** By its name, which a runtime gives it after its start: read when it has first run. */
+  /**
+   * By its name, which a runtime gives it after its start. So it is asked for when the thread has run, and until it is known or
+   * the thread has run for a while, each time it has run twice as long: each asking opens a file.
+   */
   get kind(): Kind {
-    if (this.#kind !== undefined) return this.#kind
-    if (this.#main) {
-      this.#kind = 'other'
-      return this.#kind
-    }
+    if (this.#main) return 'other'
+    const known = this.#kind
+    const lasts = known !== 'other' || this.#namedAt > NAMED_S || this.#run < 2 * this.#namedAt
+    if (known !== undefined && lasts) return known
     using file = new KeptFile(`${this.#folder}/comm`)
     const length = file.read()
-    const found = typeof length === 'number' ? kind(text(length)) : 'other'
-    // A name may come late: until it has run for a while, ask again.
-    if (found !== 'other' || this.#run > 0.05) this.#kind = found
-    return found
+    this.#namedAt = this.#run
+    this.#kind = typeof length === 'number' ? kind(text(length)) : 'other'
+    return this.#kind
   }
 
   /** Reads how much it has run; false when it has ended. */

@@ -49,10 +49,15 @@ t.test('the total of a pressure file is that of its first line', t => {
 })
 
 t.test('columns of the tables of the network are found by name', t => {
-  const text = 'Ip: A B\nIp: 1 2\nTcp: RtoMin RetransSegs InErrs\nTcp: 200 17 3\n'
-  t.equal(new TableField('Tcp:', 'RetransSegs').read(text), 17)
-  t.ok(Number.isNaN(new TableField('Tcp:', 'Absent').read(text)))
-  t.ok(Number.isNaN(new TableField('TcpExt:', 'ListenOverflows').read(text)))
+  const table = at('Ip: A B\nIp: 1 2\nTcp: RtoMin RetransSegs InErrs\nTcp: 200 17 3\nUdp: A\nIp: 1\n')
+  const tcp = new TableField('Tcp:', 'RetransSegs')
+  t.equal(tcp.read(...table), 17)
+  t.equal(tcp.read(...at('Tcp: RtoMin RetransSegs InErrs\nTcp: 200 18 3\n')), 18)
+  t.ok(Number.isNaN(tcp.read(...at('Tcp: RtoMin RetransSegs InErrs\nTcp: 200 1'))), 'it may have been cut')
+  t.ok(Number.isNaN(tcp.read(table[0], 0)), 'a file that could not be read')
+  t.ok(Number.isNaN(new TableField('Tcp:', 'Absent').read(...table)))
+  t.ok(Number.isNaN(new TableField('TcpExt:', 'ListenOverflows').read(...table)))
+  t.ok(Number.isNaN(new TableField('Udp:', 'A').read(...table)), 'its second line is missing')
   t.end()
 })
 

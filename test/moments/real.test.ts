@@ -33,10 +33,10 @@ class Watched implements AsyncDisposable {
     return watched
   }
 
-  /** Rows each few milliseconds, as while requests are served, until it is so. */
-  async until(done: () => boolean): Promise<void> {
+  /** Rows each few milliseconds, as while requests are served, or as at rest, until it is so. */
+  async until(done: () => boolean, busy = true): Promise<void> {
     for (const deadline = performance.now() + 60_000; ; await sleep(10)) {
-      this.sampler.wake()
+      if (busy) this.sampler.wake()
       this.sampler.sample()
       if (done()) return
       if (performance.now() > deadline) throw new Error('not so within a minute')
@@ -82,6 +82,35 @@ t.test('one that is stopped is said to be stopped, and one that idles polls', as
   watched.child.kill('SIGCONT')
   await watched.until(() => watched.last('state') === STATE.polling)
   t.pass()
+})
+
+t.test(
+  'at rest, where a main thread that has not run is not asked again, a stop and an end are seen all the same',
+  async t => {
+    await using watched = await Watched.start(IDLE)
+    const rests = async (state: number): Promise<void> =>
+      await watched.until(() => watched.sampler.ended !== undefined || watched.last('state') === state, false)
+    await rests(STATE.polling)
+    const { ring } = watched.sampler
+    const [from, known] = [ring!.next, watched.last('threads')]
+    for (let i = 0; i < 20; i++) watched.sampler.sample()
+    t.equal(ring!.next, from + 20, 'rows go on')
+    t.equal(watched.last('state'), STATE.polling)
+    t.equal(watched.last('threads'), known)
+    watched.child.kill('SIGSTOP')
+    await rests(STATE.stopped)
+    watched.child.kill('SIGCONT')
+    await rests(STATE.polling)
+    watched.child.kill('SIGKILL')
+    await watched.until(() => watched.sampler.ended !== undefined, false)
+    t.equal(watched.sampler.ended?.pid, watched.child.pid)
+  },
+)
+
+t.test('at rest, a main thread that works is seen on a core', async t => {
+  await using watched = await Watched.start(BURN)
+  await watched.until(() => watched.last('mainRun') > 0.5, false)
+  t.ok(watched.last('memory') > 2 ** 20)
 })
 
 t.test('a lock on the main thread is seen', async t => {

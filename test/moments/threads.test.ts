@@ -65,3 +65,26 @@ t.test('the wait of one thread is that of those that waited long, however many h
   t.equal(look(), 0, 'nobody waited since')
   t.end()
 })
+
+t.test('a thread that gets its name late counts as what it is called from then on', t => {
+  const folder = t.testdir({})
+  const says = (run: number, comm: string): void => {
+    const task = join(folder, 'task', '2')
+    mkdirSync(task, { recursive: true })
+    writeFileSync(join(task, 'schedstat'), `${run} 0 1\n`)
+    writeFileSync(join(task, 'comm'), `${comm}\n`)
+  }
+  using threads = new Threads(folder, 1, 10)
+  const collected = (run: number, comm: string): number => {
+    says(run, comm)
+    threads.look(false)
+    return Number(threads.gc.toFixed(6))
+  }
+  says(0, 'java')
+  threads.list()
+  t.equal(collected(0, 'java'), 0)
+  t.equal(collected(1e6, 'java'), 0, 'it is not named yet')
+  t.equal(collected(3e6, 'GC Thread#0'), 0.002, 'it has run twice as long, so it is asked again')
+  t.equal(collected(100e6, 'GC Thread#0'), 0.099)
+  t.end()
+})
