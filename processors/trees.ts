@@ -139,6 +139,7 @@ export class Trees implements SpanConsumer {
     this.#over = true
     this.#closed.abort()
     this.#held.clear()
+    this.#grown = undefined
     this.#pending?.clear()
     this.#memory.add(-this.#memory.used)
   }
@@ -328,7 +329,8 @@ export class Trees implements SpanConsumer {
       left -= pending.spans(trace) + 1
       this.#decide(trace)
     }
-    this.#held.tidy()
+    // The last trees stand in the memory that is given back.
+    if (this.#held.tidy()) this.#grown = undefined
     pending.tidy()
     return left <= 0
   }

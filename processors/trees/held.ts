@@ -155,10 +155,11 @@ export class Held {
     this.spans -= spans
   }
 
-  /** Gives back what a flood has needed, once none is left. */
-  tidy(): void {
-    if (this.spans > 0 || this.words.length <= 16 * FEW * STRIDE) return
+  /** Gives back what a flood has needed, once none is left; true if it did. */
+  tidy(): boolean {
+    if (this.spans > 0 || this.words.length <= 16 * FEW * STRIDE) return false
     this.clear()
+    return true
   }
 
   clear(): void {

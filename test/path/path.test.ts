@@ -1,5 +1,7 @@
 // The critical path of requests, as what a scrape says after real requests of OTLP.
 
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { KIND, PARENT_KNOWN } from '../../telemetry/span.ts'
 import { numbers } from '../random.ts'
@@ -278,6 +280,29 @@ t.test('a trace of 100 000 spans is left out and counted, and the others are not
   t.same(await room.path(), { 'GET /small': 70 })
   t.equal(await dropped(room, 'large'), 100_001)
   t.equal(room.memory.parts.get('trees')!.used < 2 ** 20, true)
+})
+
+t.test('what a flood of requests has needed is not held by the trees that were made last', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const buffers = (): number => {
+    collect()
+    collect()
+    return process.memoryUsage().arrayBuffers
+  }
+  const room = new Room()
+  await room.whole({ id: 1, name: 'GET /', from: 0, to: 10 })
+  const before = buffers()
+  // More than a mebibyte of spans that wait.
+  for (let trace = 1; trace <= 800; trace++)
+    room.send(
+      ...Array.from({ length: 39 }, (_, i) => ({ trace, id: i + 2, parent: 1, name: 'call', from: i, to: i + 1 })),
+      { trace, id: 1, name: 'GET /', from: 0, to: 50 },
+    )
+  t.ok(room.memory.parts.get('trees')!.used > 2 ** 20)
+  await room.pass(1200)
+  const more = buffers() - before
+  t.ok(more < 2 ** 19, `${more} bytes more are held than before it`)
 })
 
 t.test('a flood of traces without roots holds no more memory than it may, and is counted', async t => {
