@@ -31,6 +31,7 @@ import {
   start,
   token,
 } from './rows/alone.ts'
+import { explaining } from './rows/explaining.ts'
 import { exposition, waiting } from './rows/exposition.ts'
 import { files } from './rows/files.ts'
 import { flat } from './rows/flat.ts'
@@ -73,6 +74,7 @@ const ALL: readonly Row[] = [
   merge,
   sampling,
   insight,
+  explaining,
   proc,
   labelSets,
   token,

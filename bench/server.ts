@@ -115,7 +115,7 @@ export function nodeFlags(main: string): string[] {
 /** The built sidecar, with the Node and the flags that its first line names. */
 export async function pillion(
   flags: readonly string[] = [],
-  more: { name?: string; preload?: string; main?: string } = {},
+  more: { name?: string; preload?: string; main?: string | undefined; wrapper?: readonly string[] } = {},
 ): Promise<Server> {
   const { main = BUILT } = more
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() }
@@ -138,6 +138,7 @@ export async function pillion(
     ports,
     ready: `http://127.0.0.1:${ports.metrics}/-/healthy`,
     ipc: more.preload !== undefined,
+    ...(more.wrapper && { wrapper: more.wrapper }),
   })
 }
 

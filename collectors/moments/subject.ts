@@ -89,8 +89,8 @@ export class Subject implements Disposable {
     const seldom = now - this.#seldomAt >= (busy ? SELDOM_MS : RARE_MS)
     const rare = now - this.#rareAt >= RARE_MS
     if (!this.#main(row, busy || seldom)) return false
-    // At rest, a cgroup without a quota is not asked whether it was throttled.
-    if (busy || seldom || row.periods > 0) this.#cgroup.often(row)
+    // Without a quota nothing is throttled, so it is asked seldom whether there is one.
+    if (seldom || row.periods > 0) this.#cgroup.often(row)
     if (rare) {
       this.#rareAt = now
       this.#rarely(row, now)
@@ -103,7 +103,7 @@ export class Subject implements Disposable {
       if (Number.isNaN(row.memory) || Number.isNaN(row.memoryLimit)) row.memory = this.#resident
       this.#ioBytes(row)
     }
-    if (seldom || (busy && this.threads.size <= MANY_THREADS)) this.threads.look(this.#told !== false)
+    if (seldom || (busy && this.threads.size <= MANY_THREADS)) this.threads.look(this.#told !== false, row)
     row.allRun = this.threads.run
     row.allWait = this.threads.wait
     row.gcRun = this.threads.gc

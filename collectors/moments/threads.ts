@@ -2,7 +2,7 @@
 // go, by thousands in some programs; the sums never fall, since what a thread used before it ended stays counted.
 
 import { readdirSync } from 'node:fs'
-import { STATE } from '../../telemetry/moment.ts'
+import { type Row, STATE } from '../../telemetry/moment.ts'
 import { bytes, KeptFile, text } from '../process.ts'
 import { number, word } from './scan.ts'
 import { type Kind, kind, state } from './state.ts'
@@ -11,6 +11,8 @@ import { type Kind, kind, state } from './state.ts'
 const ASKED = 8
 /** A thread that has run for so many seconds has its name. */
 const NAMED_S = 0.05
+
+type Main = Pick<Row, 'mainRun' | 'mainWait'>
 
 export class Threads implements Disposable {
   /** Seconds since the process was found first, all threads together; the main one too. */
@@ -72,8 +74,8 @@ export class Threads implements Disposable {
     }
   }
 
-  /** Reads the threads. `wchan` asks those that ran what they wait for. */
-  look(wchan: boolean): void {
+  /** Reads the threads. `wchan` asks those that ran what they wait for. `main`: the main one was just read. */
+  look(wchan: boolean, main?: Main): void {
     this.active = 0
     this.locked = 0
     this.blocked = 0
@@ -81,7 +83,8 @@ export class Threads implements Disposable {
     let waited = 0
     let squares = 0
     for (const [tid, thread] of this.#threads) {
-      if (!thread.look()) {
+      if (main && tid === this.#pid && main.mainRun >= 0) thread.take(main.mainRun, main.mainWait)
+      else if (!thread.look()) {
         thread[Symbol.dispose]()
         this.#threads.delete(tid)
         continue
@@ -169,14 +172,17 @@ class Thread implements Disposable {
       this.waited = 0
       return true
     }
-    const run = number(bytes, 0, length) / 1e9
-    const wait = number(bytes, word(bytes, 0, 1, length), length) / 1e9
+    this.take(number(bytes, 0, length) / 1e9, number(bytes, word(bytes, 0, 1, length), length) / 1e9)
+    return true
+  }
+
+  /** Takes how many seconds it has run and waited. */
+  take(run: number, wait: number): void {
     this.ran = this.#fresh || !(run > this.#run) ? 0 : run - this.#run
     this.waited = this.#fresh || !(wait > this.#wait) ? 0 : wait - this.#wait
     if (run >= this.#run) this.#run = run
     if (wait >= this.#wait) this.#wait = wait
     this.#fresh = false
-    return true
   }
 
   state(): number {
