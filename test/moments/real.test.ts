@@ -92,11 +92,11 @@ t.test(
       await watched.until(() => watched.sampler.ended !== undefined || watched.last('state') === state, false)
     await rests(STATE.polling)
     const { ring } = watched.sampler
-    const [from, known] = [ring!.next, watched.last('threads')]
+    const from = ring!.next
     for (let i = 0; i < 20; i++) watched.sampler.sample()
     t.equal(ring!.next, from + 20, 'rows go on')
-    t.equal(watched.last('state'), STATE.polling)
-    t.equal(watched.last('threads'), known)
+    // It may have had something left to do after its start.
+    await rests(STATE.polling)
     watched.child.kill('SIGSTOP')
     await rests(STATE.stopped)
     watched.child.kill('SIGCONT')
