@@ -50,7 +50,7 @@ export class CriticalPath implements TreeConsumer {
       if (ns === 0) continue
       column.add(this.#onPath(tree, top, tree.operationOf(walk.at[i]!), walk.retried[i]!), ns / 1e9)
     }
-    if (tree.size > 1) this.#beside(tree, root)
+    if (walk.late) this.#beside(tree, root)
   }
 
   /** Removes what has expired. */

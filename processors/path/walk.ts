@@ -21,10 +21,9 @@ export class Walk {
   at = new Int32Array(FEW)
   ns = new Float64Array(FEW)
   retried = new Uint8Array(FEW)
-  /**
-   * The stack: entries of the path that the walk is inside of; where each begins and ends, the current point, the next
-   * child.
-   */
+  /** Whether a span of the path has children that go on after its end, or that its end says nothing about. */
+  late = false
+  /** The stack: the same of the spans above the one that the walk is inside of. */
   #entry = new Int32Array(FEW)
   #begin = new Float64Array(FEW)
   #finish = new Float64Array(FEW)
@@ -32,70 +31,90 @@ export class Walk {
   #next = new Int32Array(FEW)
   /** When the last try of an operation under a parent began; only for traces with failures. */
   readonly #tries = new Map<number, number>()
-  #failures = false
 
   walk(tree: Tree, root: number): void {
     if (tree.size > this.at.length) this.#resize(tree.size)
-    const [begins, finishes, points, nexts] = [this.#begin, this.#finish, this.#point, this.#next]
-    this.#failures = tree.failures > 0 && tree.size > 2
-    if (this.#failures) this.#tries.clear()
-    this.count = 0
-    let depth = -1
-    let into = root
-    let from = tree.start(root)
-    let until = tree.end(root)
-    let retried = 0
+    const { at, ns, retried } = this
+    const failures = tree.failures > 0 && tree.size > 2
+    if (failures) this.#tries.clear()
+    this.late = false
+    // The span that the walk is inside of: its entry, where it begins and ends, the current point, its own time
+    // so far, the next child.
+    let span = root
+    let entry = 0
+    let begin = tree.start(root)
+    let finish = tree.end(root)
+    let point = finish
+    let own = 0
+    let next = tree.child(root)
+    let tried = 0
+    at[0] = root
+    retried[0] = 0
+    let count = 1
+    let depth = 0
     // Fast path: a request without spans below it.
-    if (tree.child(root) < 0) {
-      this.at[0] = root
-      this.ns[0] = until - from
-      this.retried[0] = 0
+    if (next < 0) {
+      ns[0] = finish - begin
       this.count = 1
       return
     }
+    if (isLate(tree, root, next)) this.late = true
     for (;;) {
-      if (into >= 0) {
-        depth++
-        this.#entry[depth] = this.count
-        this.at[this.count] = into
-        this.ns[this.count] = 0
-        this.retried[this.count++] = retried
-        begins[depth] = from
-        finishes[depth] = points[depth] = until
-        nexts[depth] = tree.child(into)
-        into = -1
-      }
-      const entry = this.#entry[depth]!
-      const begin = begins[depth]!
-      const point = points[depth]!
-      const next = point > begin ? nexts[depth]! : -1
-      if (next < 0) {
-        this.ns[entry]! += point - begin
-        if (depth-- === 0) return
+      if (next < 0 || point <= begin) {
+        // Whatever is left is its own time.
+        ns[entry] = own + (point - begin)
+        if (depth === 0) break
+        depth--
+        entry = this.#entry[depth]!
+        begin = this.#begin[depth]!
+        finish = this.#finish[depth]!
+        point = this.#point[depth]!
+        next = this.#next[depth]!
+        own = ns[entry]!
+        span = at[entry]!
+        tried = retried[entry]!
         continue
       }
-      const at = this.at[entry]!
-      nexts[depth] = tree.sibling(next)
-      const repeated = this.#failures && this.#repeated(tree, at, next)
+      const child = next
+      next = tree.sibling(child)
+      const repeated = failures && this.#repeated(tree, span, child)
       // A message that was sent does not hold up its sender until somebody has read it.
-      if (tree.kind(next) === KIND.consumer && tree.kind(at) === KIND.producer) continue
+      if (tree.kind(child) === KIND.consumer && tree.kind(span) === KIND.producer) continue
       // Time outside the parent is cut off; a child beside one that ends later does not decide.
-      from = Math.max(tree.start(next), begin)
-      until = Math.min(tree.end(next), finishes[depth]!)
+      const from = Math.max(tree.start(child), begin)
+      let until = Math.min(tree.end(child), finish)
       if (until > point + TIE_NS) continue
       if (until > point) until = point
       if (from >= until) continue
-      this.ns[entry]! += point - until
-      points[depth] = from
-      retried = repeated || this.retried[entry] ? 1 : 0
-      if (tree.child(next) >= 0) into = next
-      else {
-        // Fast path: most children have none of their own, and need no place on the stack.
-        this.at[this.count] = next
-        this.ns[this.count] = until - from
-        this.retried[this.count++] = retried
+      own += point - until
+      point = from
+      at[count] = child
+      const below = tree.child(child)
+      const again = repeated ? 1 : tried
+      retried[count] = again
+      // Fast path: most children have none of their own, and the walk need not go inside.
+      if (below < 0) {
+        ns[count++] = until - from
+        continue
       }
+      if (isLate(tree, child, below)) this.late = true
+      this.#entry[depth] = entry
+      this.#begin[depth] = begin
+      this.#finish[depth] = finish
+      this.#point[depth] = point
+      this.#next[depth] = next
+      ns[entry] = own
+      depth++
+      span = child
+      entry = count
+      count++
+      own = 0
+      begin = from
+      finish = point = until
+      next = below
+      tried = again
     }
+    this.count = count
   }
 
   /** Whether the span failed, and the same was tried again under the same parent. Siblings are asked from the last one on. */
@@ -120,4 +139,9 @@ export class Walk {
     this.#point = new Float64Array(size)
     this.#next = new Int32Array(size)
   }
+}
+
+/** Whether something goes on after the end of a span. Its first child is the one that ended last. */
+function isLate(tree: Tree, span: number, first: number): boolean {
+  return tree.end(first) > tree.end(span) || tree.kind(span) === KIND.producer
 }
