@@ -3,6 +3,9 @@
 // those of the SDK, with new trace ids each time, and shown to another consumer in any case, as in the sidecar. Time passes as
 // 20,000 spans a second take, so that requests wait for a second and are looked at.
 //
+// With --beneath spans, the request metrics see the spans first, as they do in the sidecar with default options: then what is
+// found once for both counts once, and each step has colder caches.
+//
 // With --beside, the same parts of another checkout take turns with ours in the same process: whether a change wins can be
 // told on a machine that others use, too.
 //
@@ -10,6 +13,7 @@
 // out once a second, so that half of the rounds pay for it.
 //
 //   node bench/insight.ts [--rounds 60] [--beside FOLDER] [--spans 512,20] [--steps trees,path,blame]
+//                         [--beneath nothing,spans]
 
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
@@ -22,6 +26,7 @@ import type { SpanConsumer } from '../telemetry/consumer.ts'
 import type { Keys } from '../telemetry/keys.ts'
 import type { Memory } from '../telemetry/memory.ts'
 import type { MomentRing } from '../telemetry/moment.ts'
+import { DEFAULTS } from '../test/spans/room.ts'
 import { bodies } from './bodies.ts'
 import { median, quantile, table } from './figures.ts'
 import { Moved } from './moved.ts'
@@ -39,6 +44,7 @@ const { values } = parseArgs({
     beside: { type: 'string' },
     spans: { type: 'string', default: '512,20' },
     steps: { type: 'string', default: 'trees,path,blame' },
+    beneath: { type: 'string', default: 'nothing,spans' },
   },
 })
 const RATE = 20_000
@@ -58,6 +64,7 @@ async function parts(folder: URL) {
     ...(await part<typeof import('../otlp/visit.ts')>('otlp/visit.ts')),
     ...(await part<typeof import('../processors/blame.ts')>('processors/blame.ts')),
     ...(await part<typeof import('../processors/path.ts')>('processors/path.ts')),
+    ...(await part<typeof import('../processors/spans.ts')>('processors/spans.ts')),
     ...(await part<typeof import('../processors/trees.ts')>('processors/trees.ts')),
     ...(await part<typeof import('../telemetry/keys.ts')>('telemetry/keys.ts')),
     ...(await part<typeof import('../telemetry/memory.ts')>('telemetry/memory.ts')),
@@ -97,8 +104,8 @@ class Way {
   readonly costs: number[] = []
   readonly page: () => Promise<string>
 
-  constructor(parts: Parts, step: string, ring: MomentRing) {
-    const { Scrape, Keys, Metrics, Memory, SpanVisitor, Trees, Peers, ProbeFilter, path, blame } = parts
+  constructor(parts: Parts, step: string, beneath: string, ring: MomentRing) {
+    const { Scrape, Keys, Metrics, Memory, SpanVisitor, Trees, Peers, ProbeFilter, path, blame, spans } = parts
     this.keys = new Keys()
     this.metrics = new Metrics()
     this.memory = new Memory(2 ** 30)
@@ -111,13 +118,14 @@ class Way {
     const host = { clock, metrics, trees, log: { info() {}, warn() {}, error() {} } }
     const limits = { limit: 1000, expiry: 3_600_000 }
     const moments = () => ({ ring, marks: [], note() {}, wake() {}, ended: undefined })
+    const first = beneath === 'spans' ? [spans.start(DEFAULTS, this)] : [{ name: 'nothing', span() {} }]
     const running = [
       ...(step === 'path' || step === 'blame' ? [path.start(limits, host)] : []),
       ...(step === 'blame' ? [blame.start({ ...limits, slow: 'p95', log: false }, { ...host, moments })] : []),
     ]
     const consumers = running.flatMap(each => each.consumes?.spans ?? [])
     if (step === 'trees') consumers.push(...trees().join({ tree() {} }))
-    this.visitor = new SpanVisitor(this.keys, [{ name: 'nothing', span() {} }, ...consumers])
+    this.visitor = new SpanVisitor(this.keys, [...first, ...consumers])
     const collectors = running.map(({ collect }) => ({
       name: step,
       collect: (signal: AbortSignal) => collect?.(signal),
@@ -183,12 +191,15 @@ function cpu(): number {
 const ours = await parts(new URL('../', import.meta.url))
 const theirs = values.beside && (await parts(new URL(`${pathToFileURL(resolve(values.beside)).href}/`)))
 const checkouts = [...(theirs ? [{ name: 'other', parts: theirs }] : []), { name: 'this', parts: ours }]
-for (const spans of values.spans.split(',').map(Number)) {
+const places = values.spans
+  .split(',')
+  .flatMap(spans => values.beneath.split(',').map(beneath => ({ spans: Number(spans), beneath })))
+for (const { spans, beneath } of places) {
   const all = await prepared(ours, spans)
   const now = Date.now()
   const made = checkouts.map(({ name, parts }) => {
     const ring = around(parts, now)
-    return { name, ways: STEPS.map(step => new Way(parts, step, ring)) }
+    return { name, ways: STEPS.map(step => new Way(parts, step, beneath, ring)) }
   })
   for (let round = -WARM_UP; round < Number(values.rounds); round++) {
     if (round === 0) for (const { ways } of made) for (const way of ways) way.costs.length = 0
@@ -204,7 +215,8 @@ for (const spans of values.spans.split(',').map(Number)) {
     }),
   )
   const without = made.map(({ name, ways }) => `${name} ${quantile(ways[0]!.costs, 0.1).toFixed(0)} ns`).join(', ')
-  process.stdout.write(`${spans} spans a request; the walk and the visit alone: ${without}\n`)
+  const alone = beneath === 'spans' ? 'and the request metrics' : 'alone'
+  process.stdout.write(`${spans} spans a request; the walk and the visit ${alone}: ${without}\n`)
   if (theirs) await same(made[0]!.ways.at(-1)!, made[1]!.ways.at(-1)!)
   process.stdout.write(`${table(['with', 'checkout', 'ns more, p10', 'median', 'mean'], rows)}\n\n`)
 }
