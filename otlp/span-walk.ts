@@ -242,7 +242,8 @@ export class SpanWalk {
     numbers[record + 14] = flags
     numbers[record + 15] = events
     numbers[record + 16] = links
-    numbers[record + 17] = (top - attributes) / ATTRIBUTE_RECORD
+    numbers[record + 17] = 0
+    numbers[record + 18] = (top - attributes) / ATTRIBUTE_RECORD
     tape.length = top
     return GOOD
   }

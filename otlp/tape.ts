@@ -4,10 +4,11 @@
 //   resource = -1, start, end of the ResourceSpans, start, end of its Resource, how many Resources it has
 //   scope    = -2, name start, end, version start, end, start, end of the ScopeSpans
 //   span     = start, end, trace id, span id, parent (-1: none), name start, end, tracestate start, end,
-//              start time and end time as low and high words, kind | status << 8, flags, events, links,
-//              n, n × (position | type << 16, start, end)
+//              start time and end time as low and high words, kind | status << 8 | same trace << 16, flags, events, links,
+//              operation, n, n × (position | type << 16, start, end)
 //
-// Offsets count from the beginning of the request; 0, 0 says that the field is absent or empty.
+// Offsets count from the beginning of the request; 0, 0 says that the field is absent or empty. Two things are noted only while
+// the spans are shown: whether a span is of the same trace as the one before, and its operation, if a consumer has left it.
 
 /** The first number of the records that are not spans. */
 export const RESOURCE = -1
@@ -15,7 +16,7 @@ export const SCOPE = -2
 
 export const RESOURCE_RECORD = 6
 export const SCOPE_RECORD = 7
-export const SPAN_RECORD = 18
+export const SPAN_RECORD = 19
 export const ATTRIBUTE_RECORD = 3
 
 /** Spans that a consumer that is apart is shown at a time, at most: about as many as the processor's caches hold. */
@@ -34,10 +35,14 @@ export const TRACE_STATE = 7
 export const START_TIME = 9
 export const END_TIME = 11
 export const KIND_AND_STATUS = 13
+/** The bit of it that says that the span is of the same trace as the one before, which is in the same run of spans. */
+export const SAME_TRACE = 1 << 16
 export const FLAGS = 14
 export const EVENTS = 15
 export const LINKS = 16
-export const ATTRIBUTES = 17
+/** 0, or what a consumer has left there (`SpanView.operation`). */
+export const OPERATION = 17
+export const ATTRIBUTES = 18
 
 export class Tape {
   /** The first `length` of them are in use. */

@@ -10,7 +10,15 @@ import type { Request } from '../telemetry/request.ts'
 import { sameId } from './id.ts'
 import { KeySet } from './key-set.ts'
 import { KeyValue } from './key-value.ts'
-import { ATTRIBUTE_RECORD, RESOURCE, RESOURCE_RECORD, RUN_SPANS, SCOPE_RECORD, SPAN_RECORD } from './tape.ts'
+import {
+  ATTRIBUTE_RECORD,
+  RESOURCE,
+  RESOURCE_RECORD,
+  RUN_SPANS,
+  SAME_TRACE,
+  SCOPE_RECORD,
+  SPAN_RECORD,
+} from './tape.ts'
 import { Values } from './values.ts'
 import { Walk } from './walk.ts'
 import { field, LENGTH, Reader } from './wire.ts'
@@ -176,7 +184,8 @@ export class SpanVisitor {
     const consumers = this.#active[group]!
     view.start = numbers[at]!
     view.end = numbers[at + 1]!
-    view.enter(numbers[at + 2]!)
+    const what = numbers[at + 13]!
+    if (view.enter(numbers[at + 2]!)) numbers[at + 13] = what | SAME_TRACE
     view.spanId = numbers[at + 3]!
     view.parentSpanId = numbers[at + 4]!
     view.nameStart = numbers[at + 5]!
@@ -187,19 +196,20 @@ export class SpanVisitor {
     const startHigh = numbers[at + 10]! >>> 0
     const endLow = numbers[at + 11]! >>> 0
     const endHigh = numbers[at + 12]! >>> 0
-    view.kind = numbers[at + 13]! & 255
-    view.status = numbers[at + 13]! >> 8
+    view.kind = what & 255
+    view.status = (what >> 8) & 255
     view.flags = numbers[at + 14]! >>> 0
     view.events = numbers[at + 15]!
     view.links = numbers[at + 16]!
-    const count = numbers[at + 17]!
+    view.operation = numbers[at + 17]!
+    const count = numbers[at + 18]!
     let next = at + SPAN_RECORD
     values.clear()
     let texts = 0
     for (let i = 0; i < count; i++) {
-      const what = numbers[next]!
-      const position = what & 0xffff
-      const type = what >> 16
+      const attribute = numbers[next]!
+      const position = attribute & 0xffff
+      const type = attribute >> 16
       const from = numbers[next + 1]!
       const to = numbers[next + 2]!
       values.type[position] = type
@@ -231,6 +241,7 @@ export class SpanVisitor {
       } catch (error) {
         this.#fail(consumers[i]!, error)
       }
+    numbers[at + 17] = view.operation
     return next
   }
 }
@@ -279,6 +290,7 @@ class View implements SpanView {
   endHigh = 0.5
   endLow = 0.5
   resourceSerial = 0
+  operation = 0
   readonly spanAttributes: AttributeView
   readonly resourceAttributes: AttributeView
   #hash = 0
@@ -301,13 +313,14 @@ class View implements SpanView {
     this.traceId = NONE
   }
 
-  /** Goes on with a span whose trace id stands here. */
-  enter(traceId: number): void {
+  /** Goes on with a span whose trace id stands here; true if it is that of the span before. */
+  enter(traceId: number): boolean {
     const { data, traceId: before } = this
     this.traceId = traceId
-    if (before !== NONE && sameId(data, before, traceId)) return
+    if (before !== NONE && sameId(data, before, traceId)) return true
     serials = (serials + 1) | 0
     this.traceSerial = serials
+    return false
   }
 
   get traceHash(): number {

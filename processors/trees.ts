@@ -6,7 +6,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { counter, gauge } from '../metrics/family.ts'
 import type { Metrics } from '../metrics/registry.ts'
-import { sameId } from '../otlp/id.ts'
 import { ProbeFilter } from '../otlp/probe.ts'
 import {
   ATTRIBUTE_RECORD,
@@ -15,6 +14,7 @@ import {
   KIND_AND_STATUS,
   PARENT_ID,
   RUN_SPANS,
+  SAME_TRACE,
   SPAN_RECORD,
   TRACE_ID,
 } from '../otlp/tape.ts'
@@ -26,7 +26,7 @@ import { AHEAD, ALL, ENDED, Pending } from '../telemetry/pending.ts'
 import { entersHere, STATUS } from '../telemetry/span.ts'
 import type { TreeConsumer } from '../telemetry/tree.ts'
 import { Grown } from './trees/grown.ts'
-import { FAILED, Held, KINDS, PARENTLESS, PROBE, ROOT } from './trees/held.ts'
+import { FAILED, Held, KINDS, OPERATION_SHIFT, PARENTLESS, PROBE, ROOT } from './trees/held.ts'
 import { Operations } from './trees/operations.ts'
 
 export const requests = counter(
@@ -174,7 +174,8 @@ export class Trees implements SpanConsumer {
     const what = this.#what
     const groups = this.#groups
     const hashes = this.#hashes
-    this.#operations.find(view, records, from, to, what)
+    const operations = this.#operations
+    operations.enter(view)
     let i = 0
     let count = 0
     for (let at = from; at < to; ) {
@@ -186,13 +187,13 @@ export class Trees implements SpanConsumer {
         const kind = records[next + KIND_AND_STATUS]!
         const parent = records[next + PARENT_ID]!
         let flags = kind & KINDS
-        if (kind >> 8 === STATUS.error) flags |= FAILED
+        if (((kind >> 8) & 255) === STATUS.error) flags |= FAILED
         if (parent < 0) flags |= PARENTLESS
         if (entersHere(parent, records[next + FLAGS]!, kind & 255))
           flags |= this.#probes.hasIn(bytes, records, next) ? ROOT | PROBE : ROOT
-        what[i++]! |= flags
+        what[i++] = (operations.find(view, records, next) << OPERATION_SHIFT) | flags
         next += SPAN_RECORD + ATTRIBUTE_RECORD * records[next + ATTRIBUTES]!
-      } while (next < to && sameId(data, traceId, records[next + TRACE_ID]!))
+      } while (next < to && (records[next + KIND_AND_STATUS]! & SAME_TRACE) !== 0)
       if (i > first) {
         groups[count + AT] = at
         groups[count + FIRST] = first

@@ -248,7 +248,7 @@ export class Store implements Source {
       const traceId = notes[span + TRACE_ID]!
       const parent = notes[span + PARENT_ID]!
       const kind = notes[span + KIND_AND_STATUS]! & 255
-      const status = notes[span + KIND_AND_STATUS]! >> 8
+      const status = (notes[span + KIND_AND_STATUS]! >> 8) & 255
       records[at + START] = start + delta
       records[at + END] = notes[span + SPAN_END]! + delta
       records[at + NAME] = ~(nameEnd - nameStart)

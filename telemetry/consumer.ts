@@ -109,6 +109,11 @@ export interface SpanView {
   readonly resourceAttributes: AttributeView
   /** Changes when the resource changes: what was computed for a resource can be kept until then. */
   readonly resourceSerial: number
+  /**
+   * A number that no span of another operation (service, name and kind) has or will have in this process, as a consumer found it
+   * who leaves it for those that are shown the span later; else 0. An operation may have several.
+   */
+  operation: number
   /** Name and version of the instrumentation scope. */
   readonly scopeNameStart: number
   readonly scopeNameEnd: number

@@ -17,6 +17,7 @@ import type { AttributeView, SpanView } from '../../telemetry/consumer.ts'
 import type { Keys } from '../../telemetry/keys.ts'
 import { KIND_NAMES, STATUS, STATUS_NAMES, UNTIMED } from '../../telemetry/span.ts'
 import { labelName } from './label.ts'
+import { Numbers } from './numbers.ts'
 import { Carry } from './weight.ts'
 
 /** The name under which operations without room are counted. */
@@ -53,6 +54,7 @@ export class RequestMetrics {
   readonly #events: CounterColumn
   readonly #links: CounterColumn
   readonly #carry: Carry
+  readonly #numbers: Numbers
   readonly #dimensions: number
   /** Where the dimensions stand among the attributes of a span, and of its resource. */
   readonly #spanAt: readonly number[]
@@ -95,6 +97,7 @@ export class RequestMetrics {
     this.#events = seldom(metrics, this.#table, families.events)
     this.#links = seldom(metrics, this.#table, families.links)
     this.#carry = new Carry(this.#table)
+    this.#numbers = new Numbers(this.#table)
 
     const symbols = this.#table.symbols
     this.#kinds = KIND_NAMES.map(kind => symbols.text(kind))
@@ -153,12 +156,14 @@ export class RequestMetrics {
     const same = known.find()
     if (same >= 0) {
       this.#table.touch(same)
+      view.operation = this.#numbers.of(same)
       return same
     }
     const slot = this.#search(view)
     // Not cached: in a flood of names each comes once.
     if (slot === NONE) return this.#table.overflow(this.#coarser(view))
     known.keep(slot, this.#table.series)
+    view.operation = this.#numbers.of(slot)
     return slot
   }
 

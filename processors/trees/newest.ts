@@ -57,7 +57,15 @@ export class Newest {
     return peer === 0 || same(words, halves, at + HEAD + NAME_WORDS, data, peerStart, peerEnd) ? number : 0
   }
 
-  /** Keeps the number of the operation that the last `find` did not find. */
+  /** Whether an operation, whose number was found or kept here, has this peer. */
+  goesTo(number: number, data: DataView, start: number, end: number): boolean {
+    const at = number * STRIDE
+    const peer = end - start
+    if ((this.#halves[2 * at + 1]! & 0xffff) !== peer) return false
+    return peer === 0 || same(this.#words, this.#halves, at + HEAD + NAME_WORDS, data, start, end)
+  }
+
+  /** Keeps the number of the operation that the last `find` did not find; false if its texts are too long. */
   keep(
     number: number,
     owner: number,
@@ -66,8 +74,8 @@ export class Newest {
     nameEnd: number,
     peerStart: number,
     peerEnd: number,
-  ): void {
-    if (this.#place < 0) return
+  ): boolean {
+    if (this.#place < 0) return false
     this.#places[this.#place] = number
     const halves = this.#halves
     const at = number * STRIDE
@@ -75,6 +83,7 @@ export class Newest {
     halves[2 * at + 1] = ((nameEnd - nameStart) << 16) | (peerEnd - peerStart)
     this.#copy(at + HEAD, NAME_WORDS, data, nameStart, nameEnd)
     this.#copy(at + HEAD + NAME_WORDS, PEER_WORDS, data, peerStart, peerEnd)
+    return true
   }
 
   clear(): void {

@@ -6,18 +6,20 @@ import { VALUE_BYTES } from '../../metrics/symbols.ts'
 import { SeriesTable } from '../../metrics/table.ts'
 import { Peers } from '../../otlp/peer.ts'
 import { SERVICE_NAME, serviceOf, type Text } from '../../otlp/service.ts'
-import { ATTRIBUTE_RECORD, ATTRIBUTES, KIND_AND_STATUS, NAME_END, NAME_START, SPAN_RECORD } from '../../otlp/tape.ts'
+import { KIND_AND_STATUS, NAME_END, NAME_START, OPERATION } from '../../otlp/tape.ts'
 import type { SpanView } from '../../telemetry/consumer.ts'
 import type { Keys } from '../../telemetry/keys.ts'
 import type { Operation } from '../../telemetry/operation.ts'
 import { KIND, KIND_NAMES } from '../../telemetry/span.ts'
-import { OPERATION_SHIFT } from './held.ts'
 import { Newest } from './newest.ts'
 
 /** Operations of the last hour, at most; spans of further ones share number 0. */
 export const OPERATIONS = 2000
 /** Much longer than a span waits, so that no number changes its meaning while one refers to it. */
 const EXPIRY_MS = 3_600_000
+
+/** Operations that are found by the numbers that others left, each at the only place where it may stand. */
+const LEFT = 1 << 13
 
 const NONE = -1
 const OTHER: Operation = { service: 'other', name: 'other', kind: '', peer: '' }
@@ -31,6 +33,8 @@ export class Operations {
   readonly #nobody: number
   readonly #set = new Uint32Array(4)
   readonly #newest = new Newest(OPERATIONS)
+  /** By the numbers that others left: that number, and ours. */
+  readonly #left = new Int32Array(2 * LEFT)
   /** The words of those that were asked for, by number. */
   readonly #words: (Operation | undefined)[] = []
   #expired = 0
@@ -58,6 +62,7 @@ export class Operations {
     this.#service = NONE
     this.#known.clear()
     this.#newest.clear()
+    this.#left.fill(0)
     this.#words.length = 0
   }
 
@@ -66,42 +71,65 @@ export class Operations {
     return this.#table.expired
   }
 
-  /** The operations of spans in records of the walk, above the bits of flags. */
-  find(view: SpanView, records: Int32Array, from: number, to: number, into: Int32Array): void {
+  /** Begins at spans of a resource. */
+  enter(view: SpanView): void {
     if (view.resourceSerial !== this.#resource) this.#enterResource(view)
-    const { bytes, data } = view
+  }
+
+  /** The operation of a span in a record of the walk. */
+  find(view: SpanView, records: Int32Array, at: number): number {
+    // Fast path: somebody has found the operation before us.
+    const left = records[at + OPERATION]!
+    const place = 2 * (left & (LEFT - 1))
+    const number = this.#left[place] === left ? this.#left[place + 1]! : 0
+    const kind = records[at + KIND_AND_STATUS]! & 255
+    if (number === 0 || (hasPeer(kind) && !this.#goesTo(number, kind, view.data, records, at)))
+      return this.#read(view, records, at)
+    this.#table.touch(number)
+    return number
+  }
+
+  /** Whether the peer of a span is that of an operation; false if it is not known. */
+  #goesTo(number: number, kind: number, data: DataView, records: Int32Array, at: number): boolean {
+    const peer = this.#peer(kind, records, at)
+    return peer < 0
+      ? this.#newest.goesTo(number, data, 0, 0)
+      : this.#newest.goesTo(number, data, records[peer + 1]!, records[peer + 2]!)
+  }
+
+  /** The operation of a span, by what stands in it. */
+  #read({ bytes, data }: SpanView, records: Int32Array, at: number): number {
     const service = this.#service
-    const peers = this.#peers
+    if (service < 0) return this.#table.overflow()
+    const kind = records[at + KIND_AND_STATUS]! & 255
+    const peer = this.#peer(kind, records, at)
+    const peerStart = peer < 0 ? 0 : records[peer + 1]!
+    const peerEnd = peer < 0 ? 0 : records[peer + 2]!
+    const nameStart = records[at + NAME_START]!
+    const nameEnd = records[at + NAME_END]!
+    const owner = (service << 3) | kind
     const newest = this.#newest
-    const table = this.#table
-    let i = 0
-    for (let at = from; at < to; at += SPAN_RECORD + ATTRIBUTE_RECORD * records[at + ATTRIBUTES]!) {
-      if (service < 0) {
-        into[i++] = table.overflow() << OPERATION_SHIFT
-        continue
-      }
-      const kind = records[at + KIND_AND_STATUS]! & 255
-      let peerStart = 0
-      let peerEnd = 0
-      if (kind >= KIND.client) {
-        const peer = kind === KIND.client ? peers.serverIn(records, at) : this.#broker(records, at, kind)
-        if (peer >= 0) {
-          peerStart = records[peer + 1]!
-          peerEnd = records[peer + 2]!
-        }
-      }
-      const nameStart = records[at + NAME_START]!
-      const nameEnd = records[at + NAME_END]!
-      const owner = (service << 3) | kind
-      // Fast path: the same bytes as a while ago.
-      let number = newest.find(owner, data, nameStart, nameEnd, peerStart, peerEnd)
-      if (number > 0) table.touch(number)
-      else {
-        number = this.#look(bytes, kind, nameStart, nameEnd, peerStart, peerEnd)
-        if (number > 0) newest.keep(number, owner, data, nameStart, nameEnd, peerStart, peerEnd)
-      }
-      into[i++] = number << OPERATION_SHIFT
+    // Fast path: the same bytes as a while ago.
+    let number = newest.find(owner, data, nameStart, nameEnd, peerStart, peerEnd)
+    let kept = number > 0
+    if (kept) this.#table.touch(number)
+    else {
+      number = this.#look(bytes, kind, nameStart, nameEnd, peerStart, peerEnd)
+      kept = number > 0 && newest.keep(number, owner, data, nameStart, nameEnd, peerStart, peerEnd)
     }
+    const left = records[at + OPERATION]!
+    if (left !== 0 && number > 0 && (kept || !hasPeer(kind))) {
+      const place = 2 * (left & (LEFT - 1))
+      this.#left[place] = left
+      this.#left[place + 1] = number
+    }
+    return number
+  }
+
+  /** Where the attribute stands that names what is at the other end, or -1. */
+  #peer(kind: number, records: Int32Array, at: number): number {
+    if (kind === KIND.client) return this.#peers.serverIn(records, at)
+    return kind === KIND.producer ? this.#peers.brokerIn(records, at) : NONE
   }
 
   #enterResource(view: SpanView): void {
@@ -140,10 +168,6 @@ export class Operations {
     return words
   }
 
-  #broker(records: Int32Array, at: number, kind: number): number {
-    return kind === KIND.producer ? this.#peers.brokerIn(records, at) : NONE
-  }
-
   #search(bytes: Buffer, kind: number, nameStart: number, nameEnd: number, peerStart: number, peerEnd: number): number {
     const { symbols, full } = this.#table
     const symbol = (start: number, end: number) =>
@@ -158,6 +182,11 @@ export class Operations {
     set[3] = peer
     return this.#table.slot(set)
   }
+}
+
+/** Whether spans of a kind may name what is at the other end. */
+function hasPeer(kind: number): boolean {
+  return kind === KIND.client || kind === KIND.producer
 }
 
 function same(name: Buffer, { bytes, start, end }: Text): boolean {

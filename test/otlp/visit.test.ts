@@ -5,7 +5,17 @@ import { Check } from '../../otlp/check.ts'
 import { Peers } from '../../otlp/peer.ts'
 import { acceptable, withoutBadSpans } from '../../otlp/reject.ts'
 import { message } from '../../otlp/schema.ts'
-import { ATTRIBUTE_RECORD, ATTRIBUTES, NAME_END, NAME_START, SPAN_ID, SPAN_RECORD } from '../../otlp/tape.ts'
+import {
+  ATTRIBUTE_RECORD,
+  ATTRIBUTES,
+  KIND_AND_STATUS,
+  NAME_END,
+  NAME_START,
+  OPERATION,
+  SAME_TRACE,
+  SPAN_ID,
+  SPAN_RECORD,
+} from '../../otlp/tape.ts'
 import { SpanVisitor } from '../../otlp/visit.ts'
 import type { SpanConsumer, SpanView } from '../../telemetry/consumer.ts'
 import { Keys } from '../../telemetry/keys.ts'
@@ -330,6 +340,55 @@ t.test('a consumer that reads records is shown those of all spans in wire order,
         expected,
       )
   }
+})
+
+t.test('the number that a consumer leaves for a span is shown to those that are shown it later', async t => {
+  const keys = new Keys()
+  const seen: string[] = []
+  const text = (view: SpanView) => view.bytes.toString('utf8', view.nameStart, view.nameEnd)
+  const leaves: SpanConsumer = {
+    name: 'leaves',
+    span: view => {
+      seen.push(`first ${view.operation}`)
+      if (text(view) !== 'b') view.operation = text(view).charCodeAt(0)
+    },
+  }
+  const beside: SpanConsumer = { name: 'beside', span: view => void seen.push(`beside ${view.operation}`) }
+  const apart: SpanConsumer = { name: 'apart', apart: true, span: view => void seen.push(`apart ${view.operation}`) }
+  const reads: SpanConsumer = {
+    name: 'reads',
+    apart: true,
+    run(_, records, from, to) {
+      for (let at = from; at < to; at += SPAN_RECORD + ATTRIBUTE_RECORD * records[at + ATTRIBUTES]!)
+        seen.push(`reads ${records[at + OPERATION]}`)
+    },
+  }
+  const bytes = traces([], span('a'), span('b'), span('c'))
+  const visitor = new SpanVisitor(keys, [apart, leaves, reads, beside])
+  const expected = ['first 0', 'beside 97', 'first 0', 'beside 0', 'first 0', 'beside 99']
+  for (let round = 0; round < 2; round++) {
+    seen.length = 0
+    visitor.visit({ signal: 'traces', bytes, items: 3, received: 0 })
+    t.same(seen, [...expected, 'apart 97', 'apart 0', 'apart 99', 'reads 97', 'reads 0', 'reads 99'])
+  }
+})
+
+t.test('the record of a span says whether it is of the same trace as the one before', async t => {
+  const one = Buffer.concat([ld(1, hex('01'.repeat(16))), SID])
+  const two = Buffer.concat([ld(1, hex(`${'01'.repeat(15)}02`)), SID])
+  const three = Buffer.concat([ld(1, hex(`02${'01'.repeat(15)}`)), SID])
+  const same: boolean[] = []
+  const reads: SpanConsumer = {
+    name: 'reads',
+    apart: true,
+    run(_, records, from, to) {
+      for (let at = from; at < to; at += SPAN_RECORD + ATTRIBUTE_RECORD * records[at + ATTRIBUTES]!)
+        same.push((records[at + KIND_AND_STATUS]! & SAME_TRACE) !== 0)
+    },
+  }
+  const bytes = traces([], one, one, two, two, two, one, three, one)
+  new SpanVisitor(new Keys(), [reads]).visit({ signal: 'traces', bytes, items: 8, received: 0 })
+  t.same(same, [false, true, false, true, true, false, false, false])
 })
 
 t.test('a consumer that reads records and fails is left out of the rest, and costs the others nothing', async t => {

@@ -4,10 +4,12 @@ import { Scrape } from '../../exporter/prometheus.ts'
 import { Metrics } from '../../metrics/registry.ts'
 import { SpanVisitor } from '../../otlp/visit.ts'
 import { type PathOptions, path } from '../../processors/path.ts'
+import { type SpansOptions, spans } from '../../processors/spans.ts'
 import { Trees } from '../../processors/trees.ts'
 import { Keys } from '../../telemetry/keys.ts'
 import { Memory } from '../../telemetry/memory.ts'
 import { attribute, fixed64, ld, number, varint } from '../otlp/requests.ts'
+import { DEFAULTS } from '../spans/room.ts'
 import { FakeClock } from '../world.ts'
 
 /** The second that times in tests count from; the fake clock starts there. */
@@ -62,11 +64,13 @@ export class Room {
   readonly #scrape: Scrape
   readonly #visitor: SpanVisitor
 
-  constructor(options: Partial<PathOptions> = {}, total = 2 ** 30) {
+  /** With `counted`, the request metrics see the spans first, as in the sidecar. */
+  constructor(options: Partial<PathOptions> = {}, total = 2 ** 30, counted?: Partial<SpansOptions>) {
     this.memory = new Memory(total)
     this.made = new Trees(this)
     this.part = path.start({ limit: 1000, expiry: 3_600_000, ...options }, this)
-    this.#visitor = new SpanVisitor(this.keys, this.part.consumes?.spans ?? [])
+    const first = counted ? [spans.start({ ...DEFAULTS, ...counted }, this)] : []
+    this.#visitor = new SpanVisitor(this.keys, [...first, ...(this.part.consumes?.spans ?? [])])
     this.#scrape = new Scrape(this.metrics, [{ name: 'path', collect: signal => this.part.collect?.(signal) }])
   }
 
