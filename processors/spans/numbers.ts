@@ -15,10 +15,16 @@ export class Numbers {
     table.join(this)
   }
 
-  /** 0 once two thousand million have been given. */
+  /** 0 if it was given none: a label set that stands for several operations, or none at all. */
   of(slot: number): number {
-    const number = this.#numbers[slot]!
-    return number > 0 ? number : this.#give(slot)
+    return this.#numbers[slot]!
+  }
+
+  /** Gives the label set of a slot a number, if it has none and they have not all been given. */
+  give(slot: number): void {
+    if (this.#numbers[slot] !== 0 || last === LARGEST) return
+    last++
+    this.#numbers[slot] = last
   }
 
   grow(capacity: number): void {
@@ -29,12 +35,5 @@ export class Numbers {
 
   clear(slot: number): void {
     this.#numbers[slot] = 0
-  }
-
-  #give(slot: number): number {
-    if (last === LARGEST) return 0
-    last++
-    this.#numbers[slot] = last
-    return last
   }
 }

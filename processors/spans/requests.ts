@@ -131,6 +131,7 @@ export class RequestMetrics {
   /** Counts a span as `weight` spans; `exemplar` says whether it may be one. Returns the same as `bucket`. */
   span(view: SpanView, weight: number, exemplar: boolean): number {
     const slot = this.#slot(view)
+    view.operation = this.#numbers.of(slot)
     const times = this.#carry.times(slot, weight)
     this.#calls.add(slot, times)
     const bucket = this.bucket(view)
@@ -156,14 +157,14 @@ export class RequestMetrics {
     const same = known.find()
     if (same >= 0) {
       this.#table.touch(same)
-      view.operation = this.#numbers.of(same)
       return same
     }
     const slot = this.#search(view)
     // Not cached: in a flood of names each comes once.
     if (slot === NONE) return this.#table.overflow(this.#coarser(view))
     known.keep(slot, this.#table.series)
-    view.operation = this.#numbers.of(slot)
+    // An operation of this name shares its label set with those that have no room.
+    if (this.#set[1] !== this.#overflowName) this.#numbers.give(slot)
     return slot
   }
 

@@ -6,7 +6,7 @@ import { attribute, ld } from '../otlp/requests.ts'
 import { encoded, Room, type Sent } from './room.ts'
 
 const LONG = 'a-name-of-more-bytes-than-are-kept-to-be-compared.'.repeat(6)
-const NAMES = ['a', 'GET', 'GET /cart/:id', `${LONG}1`, `${LONG}2`]
+const NAMES = ['a', 'overflow', 'GET', 'GET /cart/:id', `${LONG}1`, `${LONG}2`]
 const PEERS = [undefined, 'db', 'db.local', 'a peer of more than thirty-two bytes', LONG]
 const KINDS = [0, 1, 3, 4, 5]
 const MS = 1_000_000
