@@ -1,4 +1,4 @@
-// What it costs the built sidecar to explain: CPU of the sampler at rest and while spans come in, and memory of all parts
+// The cost of explaining for the built sidecar: CPU of the sampler at rest and while spans come in, and memory of all parts
 // that explain, each as the difference of two sidecars beside one application, of which one has these parts switched off.
 //
 // Both run at the same time, so in each window they meet the same machine: others that use it empty the caches for both. What

@@ -301,7 +301,7 @@ function lead({ type, targets = [], fieldConfig }: sdk.Panel, uid: string | unde
 /** Names the queries, and leaves out what repeats a default of Grafana. */
 function name(panel: sdk.Panel): void {
   drop(panel, ['repeatDirection', 'transparent'])
-  // Of a link in a panel Grafana reads these two; the builder's others are those of a dashboard's links.
+  // Grafana reads only these two of a link in a panel; the builder's others are those of a dashboard's links.
   const { defaults } = panel.fieldConfig ?? {}
   for (const place of [panel, defaults])
     if (place?.links) Object.assign(place, { links: place.links.map(({ title, url }) => ({ title, url })) })

@@ -1,7 +1,7 @@
 // Reads bytes four at a time. Copying, hashing and comparing ids by words takes half the time: 11 ns instead of 21 for
 // the two ids of an exemplar, and a span has two to four exemplars (row intake-http).
 
-/** Of this machine. A DataView reads with it the words that `word` reads. */
+/** The byte order of this machine. A DataView reads with it the words that `word` reads. */
 export const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /**

@@ -108,7 +108,7 @@ export const blame = {
     const tally = new Tally(table, columns)
     const began = metrics.counter(episodes)
     const left = metrics.counter(skipped)
-    // Of prom-client, once a scrape: to count each request there costs more than to look at it.
+    // Counted once a scrape: to count each request in prom-client costs more than to look at it.
     const count = () => {
       for (const reason of SKIPPED) {
         left.inc({ reason }, blamer.skipped[reason])

@@ -95,7 +95,7 @@ export class Trees implements SpanConsumer {
   #over = false
   #now = 0
   #ticking = false
-  /** Of the spans that are shown at a time: operation and flags. */
+  /** Operation and flags of the spans that are shown at a time. */
   readonly #what = new Int32Array(RUN_SPANS)
   /** The groups of them that are of one trace each. */
   readonly #groups = new Int32Array(GROUP * RUN_SPANS)

@@ -29,7 +29,7 @@ export class Kept implements SpanConsumer, Source {
   withoutMemory = 0
   /** Exemplars that were taken from /metrics, since their trace could not be kept. */
   dropped = 0
-  /** Of those on /metrics now, how many name a trace that is not held. */
+  /** How many of those on /metrics now name a trace that is not held. */
   unresolved = 0
   readonly #wanted: number
   readonly #metrics: Metrics

@@ -4,7 +4,7 @@
 import { hashOfFour } from '../metrics/hash.ts'
 import { word } from '../metrics/word.ts'
 
-/** Of the 16 bytes at an offset. */
+/** The hash of the 16 bytes at an offset. */
 export function traceHash(id: Uint8Array, at: number): number {
   return hashOfFour(word(id, at), word(id, at + 4), word(id, at + 8), word(id, at + 12))
 }

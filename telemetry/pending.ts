@@ -31,7 +31,7 @@ const ROOT = 10
 const LINKS = 11
 /** The next trace with the same place in the table. */
 const CHAIN = 15
-/** Of a trace that is not in use: the next one that is free. */
+/** The next free trace, in the row of one that is not in use. */
 const FREE = LAST
 const FEW = 256
 /** Traces that are glanced at together at most, and those that are when they are due. */

@@ -33,7 +33,7 @@ export class Aggregator implements Observer {
   readonly #combinations = new Combinations()
   /** By the number of the combination; a series without labels has the number ROOT, and stands behind the others. */
   readonly #cells = new Map<number, Float64Array>()
-  /** Of averages: how many values are in each sum. */
+  /** How many values are in each sum, for averages. */
   readonly #counts = new Map<number, Float64Array>()
   readonly #exemplars: Exemplars
   #used = 0

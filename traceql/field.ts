@@ -124,7 +124,7 @@ export class Fields {
       return (cursor, facts) => !exists(cursor, facts)
     }
     if (operator === '-') return () => false
-    // Of what is missing there is no opposite.
+    // A missing value has no opposite.
     if (inner.kind === 'attribute') return this.#holds(inner, truth(false))
     if (typeOf(inner) !== 'boolean') return () => false
     const test = this.test(inner)

@@ -11,7 +11,7 @@ const MOST_INTERVALS = 11_000
 export class Intervals {
   readonly count: number
   readonly instant: boolean
-  /** Of one interval, in seconds: what a rate is divided by. */
+  /** The length of one interval, in seconds: what a rate is divided by. */
   readonly seconds: number
   readonly #start: bigint
   readonly #end: bigint

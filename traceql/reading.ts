@@ -123,7 +123,7 @@ export interface Cursor {
 /** The events or links of a span, one after another. The object is reused by its cursor. */
 export interface Parts {
   next(): boolean
-  /** Of an event. */
+  /** The name of an event. */
   name(into: Value): boolean
   /** Nanoseconds since the epoch. */
   timeNanos(): bigint
@@ -145,11 +145,11 @@ export interface Value {
   equals(text: Buffer): boolean
   /** The text of a STRING; of other values the text that OpenTelemetry defines for them (JSON for arrays and lists). */
   text(): string
-  /** Of an INT or DOUBLE; NaN for others. An INT beyond ±2^53 is rounded. */
+  /** The value of an INT or DOUBLE; NaN for others. An INT beyond ±2^53 is rounded. */
   number(): number
   /** Exact, of an INT. */
   integer(): bigint
-  /** Of a BOOL. */
+  /** The value of a BOOL. */
   bool(): boolean
   /** Whether it is an array. */
   readonly isArray: boolean

@@ -58,7 +58,7 @@ export interface ScalarFilter {
 export interface Aggregate {
   readonly kind: 'aggregate'
   readonly name: 'count' | 'avg' | 'min' | 'max' | 'sum'
-  /** Of everything but count. */
+  /** Absent for count. */
   readonly field?: Field
   readonly at: number
 }
@@ -103,7 +103,7 @@ export interface Binary {
   readonly operator: FieldOperator
   readonly left: Field
   readonly right: Field
-  /** Of the operator. */
+  /** Where the operator stands. */
   readonly at: number
 }
 
@@ -167,9 +167,9 @@ export type AggregationName =
 export interface Aggregation {
   readonly kind: 'aggregation'
   readonly name: AggregationName
-  /** Of everything but rate and count_over_time. */
+  /** Absent for rate and count_over_time. */
   readonly attribute?: Attribute
-  /** Of quantile_over_time. */
+  /** For quantile_over_time. */
   readonly quantiles: readonly number[]
   readonly by: readonly Attribute[]
   readonly at: number

@@ -107,7 +107,7 @@ function iso(text: string, at: number, out: Time): number {
   return zone(text, fraction(text, at + 19, out), out, year, month, day, clock)
 }
 
-/** Of the common log format. */
+/** A time of the common log format. */
 function common(text: string, at: number, out: Time): number {
   const month = monthAt(text, at + 3)
   const day = number(text, at, 2)
@@ -118,7 +118,7 @@ function common(text: string, at: number, out: Time): number {
   return zone(text, at + 20, out, year, month, day, clock)
 }
 
-/** Of syslog, and with the day and the year of Apache's error log. */
+/** A time of syslog, and with the day and the year of Apache's error log. */
 function named(text: string, at: number, out: Time, now: number, dayed: boolean): number {
   const month = monthAt(text, at)
   const day = text.charCodeAt(at + 4) === 32 ? number(text, at + 5, 1) : number(text, at + 4, 2)

@@ -36,7 +36,7 @@ export class Sampler implements Moments, Disposable {
   readonly #memory: Allotment
   readonly #row = emptyRow()
   #timer: NodeJS.Timeout | undefined
-  /** What the timer waits for: milliseconds from its start, and a time of the steady clock. */
+  /** The wait of the timer in milliseconds from its start, and its end on the steady clock. */
   #after = 0
   #due = 0
   #subject: Subject | undefined

@@ -24,7 +24,7 @@ function stopped(wchan: string): boolean {
   return /^(?:do_signal_stop|__refrigerator|ptrace_stop)/.test(wchan)
 }
 
-/** What was said of the functions that were seen; the kernel has few in which a thread waits. */
+/** The states of the functions that were seen; kept, since the kernel has few in which a thread waits. */
 const seen = new Map<string, number>()
 const SEEN = 64
 

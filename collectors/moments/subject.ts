@@ -50,7 +50,7 @@ export class Subject implements Disposable {
   #lines: string | undefined
   #locatedAt = Number.NEGATIVE_INFINITY
   #cgroup: CgroupFiles
-  /** Of the main thread at the last look: nanoseconds on a core, and turns on one. */
+  /** Nanoseconds of the main thread on a core at the last look, and its turns on one. */
   #run = Number.NaN
   #turns = Number.NaN
   /** The letter of its state, if that is known to last until it runs again; else 0. */

@@ -47,7 +47,7 @@ export class Ends implements Disposable {
   readonly #exits
   readonly #helper: string | undefined
   #pending: Pending | undefined
-  /** Of the process that is observed, and when it was started. */
+  /** The witness of the process that is observed, and when it was started. */
   #witness: Witness | undefined
   #witnessAt = 0
   /** Whether the end of the child of `pillion run` has been counted. */
@@ -165,7 +165,7 @@ export class Ends implements Disposable {
     return text
   }
 
-  /** Of our own child. */
+  /** The exit status of our own child. */
   #status(): ExitStatus | undefined {
     const { code, signal } = this.#host.app.outcome ?? {}
     return code === undefined ? undefined : { code, signal }

@@ -74,7 +74,7 @@ export class Samples {
 }
 
 const FIRST = 256
-/** Of the columns, of the set of series, and of the order. */
+/** Bytes of one sample in the columns, the set of series and the order. */
 export const SAMPLE_BYTES = 11 * 4 + 4 * 4 + 2 * 8 + 1 + 16
 
 function larger<A extends { set(from: A): void }>(from: A, to: A): A {

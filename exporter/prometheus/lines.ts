@@ -28,9 +28,9 @@ export class Values {
 
 /** All of a family but its values. */
 interface Fixed {
-  /** Of each label set. An equal object may take the place of one, since a reading that is set anew has new ones. */
+  /** One for each label set. An equal object may take the place of one, since a reading that is set anew has new ones. */
   readonly labels: Labels[]
-  /** What stands before each value: the head of the family or the end of a line, then a name with its labels. */
+  /** The text before each value: the head of the family or the end of a line, then a name with its labels. */
   readonly texts: Pieces
 }
 
@@ -59,7 +59,7 @@ export function ordinary(metric: object): metric is Ordinary {
   return metric instanceof Counter || metric instanceof Gauge || metric instanceof Histogram
 }
 
-/** What was made of the families in one format. */
+/** The prepared texts of the families in one format. */
 export class Lines {
   readonly #format: TextFormat
   readonly #made = new WeakMap<Ordinary, Fixed>()

@@ -55,7 +55,7 @@ export class Metric {
   /** Classic buckets: upper bounds with +Inf last, and cumulative counts. Of a summary: the quantiles and their values. */
   readonly bounds: number[] = []
   readonly counts: number[] = []
-  /** Of each bucket, or of the counter: where its exemplar stands in the page, or 0, 0. */
+  /** Where the exemplar of each bucket, or of the counter, stands in the page; 0, 0 if it has none. */
   readonly exemplars: number[] = []
   /** Where the native histogram stands in the page, or 0, 0. */
   nativeStart = 0

@@ -206,7 +206,7 @@ export class Otlp implements Encoder {
     const { bounds, counts } = metric
     writer.varint(field(4, FIXED64))
     writer.fixed64(metric.value >>> 0, Math.floor(metric.value / 0x100000000))
-    // Of a metric that has ended the sum must be there too: Prometheus would not end its series otherwise.
+    // The sum must be there for a metric that has ended too: Prometheus would not end its series otherwise.
     if (metric.hasSum) {
       writer.varint(field(5, FIXED64))
       writer.double(metric.sum)

@@ -3,9 +3,9 @@
 
 import { type MomentRing, STATE } from '../../telemetry/moment.ts'
 
-/** Of the time of a request. */
+/** A share of the time of a request. */
 const THROTTLED = 0.25
-/** Of the limit of its memory. */
+/** A share of the limit of its memory. */
 const FULL = 0.95
 
 export function troubled(ring: MomentRing | undefined, from: number, to: number): boolean {

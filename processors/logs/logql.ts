@@ -224,7 +224,7 @@ class Parser {
     const { value, at } = this.#string()
     const wanted = sign.value.startsWith('=')
     if (!sign.value.endsWith('~')) return line => (line.label(name) === value) === wanted
-    // Of a label, all must match.
+    // All matchers of a label must match.
     const found = this.#expression(`^(?s:${value})$`, at)
     return line => found(line.label(name)) === wanted
   }

@@ -23,7 +23,7 @@ export class Output {
   readonly #groups: Groups
   readonly #send: (bytes: Buffer, spans: number) => void
   #bytes = 0
-  /** Of each record: its length as it will be written, the new tracestate if it had one, and what is appended. */
+  /** For each record: its length as it will be written, the new tracestate if it had one, and what is appended. */
   #records = new Int32Array(512)
   #lengths = new Int32Array(512)
   readonly #states: (Buffer | undefined)[] = []

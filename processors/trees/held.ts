@@ -54,7 +54,7 @@ export class Held {
   #freed = NONE
   /** So many spans more find room without taking memory. */
   #room = 0
-  /** Of those that were added last: the last one, and the last one that is a local root, or -1. */
+  /** The last span of those that were added last, and the last of them that is a local root; -1 if there is none. */
   last = NONE
   root = NONE
 

@@ -130,7 +130,7 @@ function equal(one: number, other: number): boolean {
   return one === other && one !== 0
 }
 
-/** Of a text of less than eight bytes: its first four, or all if there are fewer, and its last four. */
+/** The first four bytes of a text of less than eight, or all if there are fewer, and its last four. */
 function firstHalf(data: DataView, start: number, end: number): number {
   if (end - start >= 4) return data.getInt32(start, LITTLE_ENDIAN)
   let few = 0

@@ -1,4 +1,4 @@
-// What it costs to explain stays in its budget: CPU of the sampler, and memory of all parts that explain.
+// The cost of explaining stays in its budget: CPU of the sampler, and memory of all parts that explain.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

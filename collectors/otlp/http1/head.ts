@@ -22,7 +22,7 @@ const MOST_BYTES = 16_384
 const MOST_FIELDS = 100
 
 export class HeadReader {
-  // Of the head that was read last.
+  // The head that was read last.
   head: Head | undefined
   /** Bytes of the body. */
   length = 0
